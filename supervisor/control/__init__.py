@@ -1,0 +1,1 @@
+"""The HTTP API over a unix socket: server and client."""

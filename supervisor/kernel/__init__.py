@@ -1,0 +1,1 @@
+"""One thin function per system call: arguments typed once, OSError and nothing else."""

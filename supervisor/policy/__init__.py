@@ -1,0 +1,1 @@
+"""Pure decisions: restart, backoff, ordering, reload diff."""

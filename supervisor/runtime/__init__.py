@@ -1,0 +1,1 @@
+"""The Trio side: keeper link, launcher, instances, fleet, output capture."""

@@ -1,0 +1,65 @@
+"""What is remembered of launches and exits: the words that the log, the policy, the API and the CLI share."""
+
+from typing import Literal
+
+import msgspec
+
+
+class PhaseRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One phase of one launch. Times are CLOCK_MONOTONIC."""
+
+    phase: str
+    detail: str
+    outcome: Literal["ok", "failed", "skipped", "pending"]
+    start_us: int  # since the launch was requested
+    duration_us: int
+    errno: str | None = None  # "EPERM"
+    syscall: str | None = None
+    message: str | None = None
+    hint: str | None = None
+
+
+class LaunchRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One incarnation's set-up."""
+
+    instance: str
+    incarnation: int
+    requested_at: float  # wall clock, seconds since the epoch: for display
+    duration_us: int
+    outcome: Literal["ok", "failed", "timeout", "interrupted"]
+    phases: tuple[PhaseRecord, ...] = ()
+
+
+class Rusage(msgspec.Struct, frozen=True):
+    """getrusage(2) of the incarnation's processes that were waited for."""
+
+    user_s: float
+    system_s: float
+    max_rss_bytes: int
+
+
+Cause = Literal["exit", "signal", "setup", "setup-timeout", "interrupted", "unknown"]
+
+
+class ExitRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How one incarnation ended.
+
+    Causes: setup, died while the sandbox was built; interrupted, its daemon died meanwhile; unknown, no keeper.
+    """
+
+    incarnation: int
+    cause: Cause
+    ended_at: float  # wall clock, seconds since the epoch
+    uptime_s: float = 0.0  # since exec
+    code: int | None = None  # cause = exit
+    signal: str | None = None  # cause = signal: "SIGKILL"
+    core_dumped: bool = False
+    phase: str | None = None  # cause = setup, setup-timeout
+    errno: str | None = None
+    hint: str | None = None
+    requested_by: str | None = (
+        None  # who asked for it: "operator", "reload", "shutdown", "requires:db", "ready-timeout"
+    )
+    clean: bool = False  # by success_exit, or the stop signal that we sent
+    rusage: Rusage | None = None
+    stderr_tail: tuple[str, ...] = ()
