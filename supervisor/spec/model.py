@@ -1,6 +1,7 @@
 """What a worker is: the spec, parsed and validated, every default filled in. Immutable.
 
 Numbers carry their unit in the Python name; the TOML key is the name without it (`delay = "0.5s"` is `delay_s`).
+`x-unit` and `x-form` tell the loader how a value is written; a description says what is allowed.
 """
 
 from typing import Annotated, Literal
@@ -8,8 +9,25 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, field
 
-Seconds = Annotated[float, Meta(ge=0, extra_json_schema={"x-unit": "duration"})]
-Bytes = Annotated[int, Meta(ge=0, extra_json_schema={"x-unit": "size"})]
+DURATION = {"x-unit": "duration"}
+SIZE = {"x-unit": "size"}
+LONGEST_S = 1_000_000_000  # some 31 years: no timer needs more
+
+Seconds = Annotated[float, Meta(ge=0, le=LONGEST_S, extra_json_schema=DURATION)]
+PositiveSeconds = Annotated[float, Meta(gt=0, le=LONGEST_S, extra_json_schema=DURATION)]
+Bytes = Annotated[int, Meta(ge=0, le=2**63 - 1, extra_json_schema=SIZE)]
+HostPath = Annotated[str, Meta(min_length=1, description="a path on the host", extra_json_schema={"x-form": "path"})]
+InnerPath = Annotated[
+    str,
+    Meta(description='an absolute path inside the sandbox, such as "/srv"', extra_json_schema={"x-form": "inner-path"}),
+]
+SignalName = Annotated[
+    str, Meta(description='a signal\'s name, such as "SIGTERM" or "TERM"', extra_json_schema={"x-form": "signal"})
+]
+UtsName = Annotated[
+    str,
+    Meta(description="letters, digits, hyphens and dots, at most 64 bytes", extra_json_schema={"x-form": "uts-name"}),
+]
 
 
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=False):
@@ -28,12 +46,22 @@ class Rootfs(Record, frozen=True):
     """Where the sandbox's root comes from: a read-only view of the host, or a directory."""
 
     kind: Literal["host", "dir"] = "host"
-    path: str | None = None  # kind = dir
+    path: HostPath | None = None  # kind = dir
     writable: bool = False  # kind = dir
 
 
 # true: a new one; false: the supervisor's own; else "worker:NAME", "pid:N" or "path:FILE": join that one.
-Namespace = bool | Annotated[str, Meta(pattern=r"^(worker:.+|pid:[0-9]+|path:/.+)$")]
+Namespace = (
+    bool
+    | Annotated[
+        str,
+        Meta(
+            pattern=r"^(worker:.+|pid:[1-9][0-9]{0,9}|path:.+)$",
+            description='true, false, "worker:NAME", "pid:N" or "path:FILE"',
+            extra_json_schema={"x-form": "reference"},
+        ),
+    ]
+)
 
 
 class Namespaces(Record, frozen=True):
@@ -48,38 +76,61 @@ class Namespaces(Record, frozen=True):
     time: Namespace = False
 
 
+OffsetSeconds = Annotated[int, Meta(ge=-LONGEST_S, le=LONGEST_S, extra_json_schema=DURATION)]
+
+
 class TimeOffsets(Record, frozen=True):
     """Added to the clocks of a new time namespace."""
 
-    monotonic_s: int = field(default=0, name="monotonic")
-    boottime_s: int = field(default=0, name="boottime")
+    monotonic_s: OffsetSeconds = field(default=0, name="monotonic")
+    boottime_s: OffsetSeconds = field(default=0, name="boottime")
 
 
 class Network(Record, frozen=True):
     """none (loopback only), host, or an existing namespace: worker:NAME, pid:N, path:FILE."""
 
-    mode: Annotated[str, Meta(pattern=r"^(none|host|worker:.+|pid:[0-9]+|path:/.+)$")] = "none"
+    mode: Annotated[
+        str,
+        Meta(
+            pattern=r"^(none|host|worker:.+|pid:[1-9][0-9]{0,9}|path:.+)$",
+            description='"none", "host", "worker:NAME", "pid:N" or "path:FILE"',
+            extra_json_schema={"x-form": "reference"},
+        ),
+    ] = "none"
 
 
 class Mount(Record, frozen=True):
     """One mount of the user's, in file order."""
 
     type: Literal["bind", "tmpfs"]
-    target: Annotated[str, Meta(pattern=r"^/")]
-    source: str | None = None  # bind
-    options: tuple[Literal["ro", "rw", "rbind", "bind", "nosuid", "nodev", "noexec", "create"], ...] = ()
+    target: InnerPath
+    source: HostPath | None = None  # bind
+    options: tuple[Literal["ro", "rw", "rbind", "bind", "nosuid", "nodev", "noexec"], ...] = ()
     size_bytes: Bytes | None = field(default=None, name="size")  # tmpfs
-    mode: Annotated[str, Meta(pattern=r"^[0-7]{3,4}$")] | None = None  # tmpfs, octal
+    mode: Annotated[str, Meta(pattern=r"^[0-7]{3,4}$", description='an octal mode, such as "1777"')] | None = (
+        None  # tmpfs
+    )
+
+
+CapabilityName = Annotated[
+    str,
+    Meta(
+        description='a capability\'s name, such as "CAP_CHOWN" or "chown"', extra_json_schema={"x-form": "capability"}
+    ),
+]
 
 
 class Security(Record, frozen=True):
     """What the workload may do. Capabilities by name, with or without CAP_."""
 
-    capabilities: tuple[str, ...] = ()
+    capabilities: tuple[CapabilityName, ...] = ()
     no_new_privs: bool = True
 
 
-Limit = int | Literal["unlimited"]
+RLIM_MAX = 2**63 - 1
+Limit = Annotated[int, Meta(ge=0, le=RLIM_MAX)] | Literal["unlimited"]
+SizeLimit = Bytes | Literal["unlimited"]
+TimeLimit = Annotated[int, Meta(ge=0, le=LONGEST_S, extra_json_schema=DURATION)] | Literal["unlimited"]
 
 
 class Limits(Record, frozen=True):
@@ -87,25 +138,37 @@ class Limits(Record, frozen=True):
 
     nofile: Limit | None = None
     nproc: Limit | None = None
-    core: Limit | None = None
-    fsize: Limit | None = None
-    memlock: Limit | None = None
-    stack: Limit | None = None
-    data: Limit | None = None
-    cpu_s: Limit | None = field(default=None, name="cpu_time")
-    address_space: Limit | None = field(default=None, name="as")
+    core: SizeLimit | None = None
+    fsize: SizeLimit | None = None
+    memlock: SizeLimit | None = None
+    stack: SizeLimit | None = None
+    data: SizeLimit | None = None
+    cpu_s: TimeLimit | None = field(default=None, name="cpu_time")
+    address_space: SizeLimit | None = field(default=None, name="as")
+
+
+TcpAddress = Annotated[
+    str,
+    Meta(
+        description='"HOST:PORT", such as "127.0.0.1:8080" or "[::1]:8080"', extra_json_schema={"x-form": "tcp-address"}
+    ),
+]
 
 
 class Ready(Record, frozen=True):
     """When a running worker counts as ready."""
 
     kind: Literal["started", "tcp"] = "started"
-    address: str | None = None  # tcp: HOST:PORT
-    timeout_s: Seconds = field(default=30.0, name="timeout")
-    interval_s: Seconds = field(default=0.1, name="interval")
+    address: TcpAddress | None = None  # kind = tcp
+    timeout_s: PositiveSeconds = field(default=30.0, name="timeout")
+    interval_s: PositiveSeconds = field(default=0.1, name="interval")
 
 
-ExitName = int | str  # an exit code 0-255 or a signal's name
+ExitCode = Annotated[int, Meta(ge=0, le=255)]
+ExitName = (
+    ExitCode
+    | Annotated[str, Meta(description="an exit code 0-255 or a signal's name", extra_json_schema={"x-form": "exit"})]
+)
 
 
 class Restart(Record, frozen=True):
@@ -118,7 +181,7 @@ class Restart(Record, frozen=True):
     jitter: Annotated[float, Meta(ge=0, le=1)] = 0.1
     reset_after_s: Seconds | None = field(default=None, name="reset_after")  # None: 60 s or max_delay, the longer
     max_restarts: Annotated[int, Meta(ge=1)] | None = None
-    window_s: Seconds | None = field(default=None, name="window")
+    window_s: PositiveSeconds | None = field(default=None, name="window")
     success_exit: tuple[ExitName, ...] = ()
     never_after: tuple[ExitName, ...] = ()
     always_after: tuple[ExitName, ...] = ()
@@ -127,7 +190,7 @@ class Restart(Record, frozen=True):
 class Stop(Record, frozen=True):
     """How a worker is asked to leave, and how long it is waited for."""
 
-    signal: str = "SIGTERM"
+    signal: SignalName = "SIGTERM"
     grace_s: Seconds = field(default=10.0, name="grace")
 
 
@@ -135,8 +198,15 @@ class Log(Record, frozen=True):
     """Where the worker's output goes."""
 
     sink: Literal["file", "null"] = "file"
-    max_size_bytes: Bytes = field(default=10 * 1024 * 1024, name="max_size")
+    max_size_bytes: Annotated[int, Meta(ge=4096, le=2**63 - 1, extra_json_schema=SIZE)] = field(
+        default=10 * 1024 * 1024, name="max_size"
+    )
     keep: Annotated[int, Meta(ge=0, le=1000)] = 5
+
+
+UserName = Annotated[str, Meta(min_length=1, description='"self", "root", a name inside the sandbox or a number')]
+UserId = Annotated[int, Meta(ge=0, le=2**32 - 2)]
+IdMapLine = Annotated[str, Meta(description='"INSIDE:OUTSIDE:COUNT", three numbers')]
 
 
 class Worker(Record, frozen=True):
@@ -145,20 +215,20 @@ class Worker(Record, frozen=True):
     name: str
     command: tuple[str, ...]
     instances: Annotated[int, Meta(ge=1, le=10000)] = 1
-    working_dir: str = "/"
-    user: str | int = "self"  # self | root | a name inside the sandbox | a number
+    working_dir: InnerPath = "/"
+    user: UserName | UserId = "self"  # self | root | a name inside the sandbox | a number
     id_map: Literal["self", "keep-id"] = "self"
-    uid_map: tuple[str, ...] = ()  # "INSIDE:OUTSIDE:COUNT", instead of id_map
-    gid_map: tuple[str, ...] = ()
+    uid_map: tuple[IdMapLine, ...] = ()  # instead of id_map
+    gid_map: tuple[IdMapLine, ...] = ()
     env: dict[str, str] = field(default_factory=dict)
-    env_file: tuple[str, ...] = ()  # their variables are already in env
+    env_file: tuple[HostPath, ...] = ()  # their variables are already in env
     after: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()
     autostart: bool = True
     init: bool = True
-    setup_timeout_s: Seconds = field(default=30.0, name="setup_timeout")
-    hostname: str | None = None  # None: the instance's name
-    domainname: str | None = None
+    setup_timeout_s: PositiveSeconds = field(default=30.0, name="setup_timeout")
+    hostname: UtsName | None = None  # None: the instance's name
+    domainname: UtsName | None = None
     rootfs: Rootfs = Rootfs()
     namespaces: Namespaces = Namespaces()
     time_offsets: TimeOffsets = TimeOffsets()

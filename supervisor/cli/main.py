@@ -1,0 +1,66 @@
+"""The command `nsvisor`."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from supervisor import __version__
+
+OK, FAILED, USAGE, UNKNOWN_NAME, NO_DAEMON = range(5)
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status.
+
+    0 done, 1 failed, 2 wrong usage, 3 no such worker, 4 no daemon (`run` has its own, see its help).
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words == ["--version"]:
+        print(f"nsvisor {__version__}")
+        return OK
+    import click  # noqa: PLC0415 30 ms that --version need not pay
+
+    from supervisor.cli.group import cli  # noqa: PLC0415
+
+    try:
+        outcome = cli.main(words, prog_name="nsvisor", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx is not None else "nsvisor"
+        print(f"cannot run `{command}`: {error.format_message()} (see `{command} --help`)", file=sys.stderr)
+        return USAGE
+    except click.ClickException as error:
+        print(error.format_message(), file=sys.stderr)
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader has gone (`| head`). Python would complain once more when it flushes at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), sys.stdout.fileno())
+        return FAILED
+    except Exception as error:
+        status = _expected(error)
+        if status is None:
+            raise
+        print(error, file=sys.stderr)
+        return status
+    return outcome if isinstance(outcome, int) else OK
+
+
+def _expected(error: Exception) -> int | None:
+    """The exit status of a failure that its own words explain; None for a fault of ours."""
+    from supervisor.control.failures import ControlError, NoDaemon, Refused  # noqa: PLC0415
+    from supervisor.spec.names import UnknownName  # noqa: PLC0415
+
+    if isinstance(error, NoDaemon):
+        return NO_DAEMON
+    if isinstance(error, UnknownName) or (isinstance(error, Refused) and error.view.code == "unknown_name"):
+        return UNKNOWN_NAME
+    if isinstance(error, ControlError):
+        return FAILED
+    from supervisor.spec.errors import ConfigError  # noqa: PLC0415
+
+    return FAILED if isinstance(error, ConfigError) else None

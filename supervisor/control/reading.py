@@ -1,0 +1,79 @@
+"""Handlers that only look."""
+
+import os
+import time
+from collections.abc import Sequence
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from supervisor import __version__
+from supervisor.control.fleet_surface import InstanceSurface
+from supervisor.control.models import InstanceDetail, InstanceView, StatsView, UsageView, VersionView
+from supervisor.control.routes import Context, json_response
+from supervisor.control.views import instance_detail, instance_view
+from supervisor.spec.records import LaunchRecord
+
+
+async def version(context: Context, _request: Request) -> Response:
+    """Who answers."""
+    fleet = context.fleet
+    return json_response(VersionView(__version__, os.getpid(), fleet.started_at, files=fleet.spec.files))
+
+
+async def instances(context: Context, request: Request) -> Response:
+    """Every instance, or those of ?name=."""
+    fleet = context.fleet
+    chosen = fleet.select(request.query_params.getlist("name"))
+    usage = await _usage(context, chosen)
+    now, wall = time.monotonic(), time.time()
+    views: list[InstanceView] = [instance_view(one, now, wall, usage.get(one.name)) for one in chosen]
+    return json_response(views)
+
+
+async def instance(context: Context, request: Request) -> Response:
+    """All that is known of one instance (of each, for a worker with several)."""
+    fleet = context.fleet
+    chosen = fleet.select([request.path_params["name"]])
+    usage = await _usage(context, chosen)
+    now, wall = time.monotonic(), time.time()
+    details: list[InstanceDetail] = [instance_detail(one, now, wall, usage.get(one.name)) for one in chosen]
+    return json_response(details)
+
+
+async def launches(context: Context, request: Request) -> Response:
+    """The last launches, oldest first."""
+    records: list[LaunchRecord] = []
+    for one in context.fleet.select([request.path_params["name"]]):
+        records += one.launches
+    return json_response(records)
+
+
+async def plan(context: Context, request: Request) -> Response:
+    """The phases of the next launch of each instance."""
+    chosen = context.fleet.select([request.path_params["name"]])
+    return json_response([msgspec.to_builtins(context.fleet.plan(one.name)) for one in chosen])
+
+
+async def stats(context: Context, request: Request) -> Response:
+    """What everything uses."""
+    chosen = context.fleet.select(request.query_params.getlist("name"))
+    usage = await _usage(context, chosen)
+    found = tuple(usage.get(one.name, UsageView(one.name)) for one in chosen)
+    return json_response(StatsView(time.time(), found, context.sampler.daemon()))
+
+
+async def metrics(_context: Context, _request: Request) -> Response:
+    """Metrics in the text format of Prometheus or OpenMetrics."""
+    from supervisor.telemetry.metrics import render  # noqa: PLC0415 prometheus_client is loaded when first asked for
+
+    body, content_type = render()
+    return Response(body, headers={"content-type": content_type})
+
+
+async def _usage(context: Context, chosen: Sequence[InstanceSurface]) -> dict[str, UsageView]:
+    pids = {one.name: one.pid for one in chosen if one.pid is not None}
+    now = time.time()
+    ages_s = {one.name: now - one.started_at for one in chosen if one.started_at is not None}
+    return await context.sampler.sample(pids, ages_s)

@@ -1,0 +1,64 @@
+"""File calls that name themselves when they fail, and openat2(2) confined to a root."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+from supervisor.kernel.libc import KernelError, raw
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import ParamSpec, TypeVar
+
+    P = ParamSpec("P")
+    R = TypeVar("R")
+
+RESOLVE_NO_MAGICLINKS = 0x02
+RESOLVE_IN_ROOT = 0x10
+
+
+def named(syscall: str, function: Callable[P, R]) -> Callable[P, R]:
+    """Give a function of os the name of its system call, for the error it may raise."""
+
+    def call(*arguments: P.args, **keywords: P.kwargs) -> R:
+        try:
+            return function(*arguments, **keywords)
+        except OSError as error:
+            raise KernelError(error.errno or 0, syscall, error.filename) from None
+
+    return call
+
+
+open_file = named("openat", os.open)
+mkdir = named("mkdirat", os.mkdir)
+symlink = named("symlinkat", os.symlink)
+chdir = named("chdir", os.chdir)
+fchdir = named("fchdir", os.fchdir)
+fchmod = named("fchmod", os.fchmod)
+write = named("write", os.write)
+setresuid = named("setresuid", os.setresuid)
+setresgid = named("setresgid", os.setresgid)
+setgroups = named("setgroups", os.setgroups)
+setsid = named("setsid", os.setsid)
+execve = named("execve", os.execve)
+fork = named("fork", os.fork)
+
+
+def open_in_root(root_fd: int, path: str, flags: int, mode: int = 0) -> int:
+    """Open a path as if root_fd were "/": no link and no ".." leads out (openat2(2), RESOLVE_IN_ROOT, Linux 5.6)."""
+    request = (ctypes.c_uint64 * 3)(flags | os.O_CLOEXEC, mode, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+    return raw("openat2", root_fd, os.fsencode(path), request, ctypes.sizeof(request), subject=path)
+
+
+def write_attribute(path: str, value: str) -> None:
+    """One write to a file of /proc or /sys: the kernel takes the value whole or not at all."""
+    fd = open_file(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        try:
+            os.write(fd, value.encode())
+        except OSError as error:
+            raise KernelError(error.errno or 0, "write", path) from None
+    finally:
+        os.close(fd)

@@ -1,0 +1,50 @@
+"""The C library, and how a failed call becomes an OSError that names its system call."""
+
+import ctypes
+import errno
+import os
+import platform
+
+libc = ctypes.CDLL(None, use_errno=True)
+libc.syscall.restype = ctypes.c_long
+
+# Numbers from 424 on are the same on every architecture; the two older ones that glibc does not wrap differ.
+_NUMBERS = {"x86_64": {"clone": 56, "keyctl": 250}, "aarch64": {"clone": 220, "keyctl": 219}}
+SYS = {
+    "open_tree": 428,
+    "move_mount": 429,
+    "fsopen": 430,
+    "fsconfig": 431,
+    "fsmount": 432,
+    "pidfd_open": 434,
+    "clone3": 435,
+    "close_range": 436,
+    "openat2": 437,
+    "mount_setattr": 442,
+    **_NUMBERS.get(platform.machine(), {}),
+}
+
+
+class KernelError(OSError):
+    """An OSError that knows which system call failed."""
+
+    def __init__(self, number: int, syscall: str, subject: str | None = None, text: str | None = None) -> None:
+        """errno, the call's name, the path or name it was about, and what the kernel said beside errno."""
+        super().__init__(number, text or os.strerror(number), subject)
+        self.syscall = syscall
+
+
+def checked(result: int, syscall: str, subject: str | None = None) -> int:
+    """Pass a result through; raise KernelError from errno where it is -1."""
+    if result == -1:
+        raise KernelError(ctypes.get_errno(), syscall, subject)
+    return result
+
+
+def raw(syscall: str, *arguments: object, subject: str | None = None) -> int:
+    """A system call by name. Arguments are ctypes values, ints (as long) or bytes. ENOSYS where unknown here."""
+    number = SYS.get(syscall)
+    if number is None:
+        raise KernelError(errno.ENOSYS, syscall, subject)
+    words = [ctypes.c_long(item) if isinstance(item, int) else item for item in arguments]
+    return checked(int(libc.syscall(ctypes.c_long(number), *words)), syscall, subject)

@@ -1,0 +1,19 @@
+"""What the phases of one launch share."""
+
+from supervisor.nsinit.channel import Channel
+
+
+class Box:
+    """The sandbox while it is built."""
+
+    def __init__(self, channel: Channel, report_fd: int, keeper_pidfd: int, outside: tuple[int, int]) -> None:
+        """report_fd: where PID 1 writes the workload's status; outside: uid and gid as seen before clone."""
+        self.channel = channel
+        self.report_fd = report_fd
+        self.keeper_pidfd = keeper_pidfd
+        self.outside_uid, self.outside_gid = outside
+        self.index = 0  # of the phase that runs
+        self.owns_pid_namespace = True
+        self.groups_denied = False
+        self.root_fd = -1  # the new root's mount, from rootfs.prepare on
+        self.clock_offset_ns = 0  # of the time namespace, for the first child in it

@@ -1,0 +1,66 @@
+"""The launch's channel: frames out, `go` and `done` in. One SOCK_SEQPACKET message each.
+
+phase INDEX START END OUTCOME ERRNO SYSCALL MESSAGE    a phase ended (times: CLOCK_MONOTONIC of the host, ns)
+exec INDEX START                                       about to call execve; EOF after it means handed over
+need WHAT DETAIL                                       something from outside; answered by `done ERRNO MESSAGE`
+"""
+
+import _socket
+import os
+import struct
+import time
+
+from supervisor.kernel.libc import KernelError
+from supervisor.wire import pack, unpack
+
+
+class Channel:
+    """The sandbox's end."""
+
+    def __init__(self, fd: int) -> None:
+        """Take the descriptor over."""
+        self.socket = _socket.socket(fileno=fd)
+        self.clock_offset_ns = 0  # of the time namespace this process lives in
+
+    def now(self) -> int:
+        """CLOCK_MONOTONIC of the host, ns."""
+        return time.monotonic_ns() - self.clock_offset_ns
+
+    def phase(
+        self, index: int, start: int, outcome: str = "ok", number: int = 0, syscall: str = "", text: str = ""
+    ) -> None:
+        """Say that a phase ended now."""
+        self.send("phase", index, start, self.now(), outcome, number, syscall, text)
+
+    def exec(self, index: int) -> None:
+        """Say that execve comes next."""
+        self.send("exec", index, self.now())
+
+    def send(self, *tokens: str | int, fd: int = -1) -> None:
+        """Send one frame; leave where nobody listens any more: a sandbox that no daemon knows must not live."""
+        rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack("i", fd))] if fd >= 0 else []
+        try:
+            self.socket.sendmsg([pack(*tokens)], rights, _socket.MSG_NOSIGNAL)
+        except OSError:
+            os._exit(125)
+
+    def wait_go(self) -> None:
+        """Wait for the daemon's word; without it there is no launch."""
+        if self._receive()[0] != "go":
+            os._exit(125)
+
+    def need(self, what: str, detail: str = "", fd: int = -1) -> None:
+        """Ask for something from outside and wait for it. KernelError with the errno that the other side met."""
+        self.send("need", what, detail, fd=fd)
+        _, number, text = self._receive()
+        if int(number):
+            raise KernelError(int(number), what, None, text)
+
+    def _receive(self) -> list[str]:
+        try:
+            message = self.socket.recv(65536)
+        except OSError:
+            message = b""
+        if not message:
+            os._exit(125)
+        return unpack(message)

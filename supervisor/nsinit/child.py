@@ -1,0 +1,82 @@
+"""nsinit: the forked process that builds one sandbox, phase by phase, and stays as its PID 1 or execs."""
+
+from __future__ import annotations
+
+import gc
+import os
+
+from supervisor.kernel import process as kernel
+from supervisor.kernel.libc import KernelError
+from supervisor.nsinit.box import Box
+from supervisor.nsinit.channel import Channel
+from supervisor.nsinit.operations.table import OPERATIONS
+from supervisor.wire import WireError, decode_plan
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+SETUP_FAILED = 125
+
+
+class Descriptors:
+    """What one launch is given."""
+
+    def __init__(self, plan: int, channel: int, stdio: tuple[int, int, int], report: int, keeper: int) -> None:
+        """plan: a memfd; report: where PID 1 writes the workload's status; keeper: a pidfd."""
+        self.plan = plan
+        self.channel = channel
+        self.stdio = stdio
+        self.report = report
+        self.keeper = keeper
+
+    def keep_only_these(self) -> None:
+        """Close all that was the keeper's: other workers' pipes, its sockets, its pidfds."""
+        for number, fd in enumerate(self.stdio):
+            os.dup2(fd, number, inheritable=True)
+        below = 2
+        for fd in sorted((self.plan, self.channel, self.report, self.keeper)):
+            if fd > below + 1:
+                kernel.close_range(below + 1, fd - 1)
+            below = fd
+        kernel.close_range(below + 1, 0xFFFFFFFF)
+
+
+def run(
+    given: Descriptors, outside: tuple[int, int], first: int, cloned_at: int, *, own_pid_namespace: bool
+) -> NoReturn:
+    """Build the sandbox from step `first` on (the one before it is `clone`). Never returns."""
+    try:
+        gc.disable()  # a collection would write to every page shared with the keeper
+        given.keep_only_these()
+        channel = Channel(given.channel)
+        box = Box(channel, given.report, given.keeper, outside)
+        box.owns_pid_namespace = own_pid_namespace
+        channel.wait_go()
+        channel.phase(first - 1, cloned_at)
+        kernel.set_name("nsinit")
+        _interpret(box, given.plan, first)
+    finally:
+        os._exit(SETUP_FAILED)
+
+
+def _interpret(box: Box, plan_fd: int, first: int) -> None:
+    start = box.channel.now()
+    try:
+        steps = decode_plan(os.pread(plan_fd, os.fstat(plan_fd).st_size, 0))
+        os.close(plan_fd)
+        for index in range(first, len(steps)):
+            box.index = index
+            phase, arguments = steps[index]
+            start = box.channel.now()
+            note = OPERATIONS[phase](box, *arguments)
+            if note == "skipped":
+                box.channel.phase(index, start, "skipped")
+            else:
+                box.channel.phase(index, start, text=note or "")
+    except KernelError as error:
+        subject = f"{error.filename}: " if error.filename else ""
+        box.channel.phase(box.index, start, "failed", error.errno or 0, error.syscall, f"{subject}{error.strerror}")
+    except (OSError, WireError, ValueError, TypeError, KeyError, MemoryError) as error:
+        number = getattr(error, "errno", None) or 0
+        box.channel.phase(box.index, start, "failed", number, "", f"{type(error).__name__}: {error}")

@@ -1,0 +1,39 @@
+"""One worker in the keeper's hands."""
+
+from __future__ import annotations
+
+import os
+
+
+class Held:
+    """A sandbox that was forked here: its pid, the descriptors kept for the next daemon, and how it is to be stopped."""
+
+    def __init__(
+        self, name: str, pid: int, pidfd: int, report: int, kept: list[int], stop_signal: int, grace_s: float
+    ) -> None:
+        """name: `web-0#17`. kept: output pipes' read ends. report: where PID 1 writes the workload's status."""
+        self.name = name
+        self.pid = pid
+        self.pidfd = pidfd
+        self.report = report
+        self.kept = kept
+        self.stop_signal = stop_signal
+        self.grace_s = grace_s
+        self.exit: tuple[int, int, int, int] | None = None  # wait status, user us, system us, max RSS KiB
+
+    def reap(self) -> tuple[int, int, int, int]:
+        """Take the exit status and the resource usage; the workload's own status where PID 1 reported one."""
+        _, status, usage = os.wait4(self.pid, 0)
+        reported = os.read(self.report, 4)
+        if len(reported) == 4:
+            status = int.from_bytes(reported, "little")
+        os.close(self.report)
+        self.report = -1
+        user_us, system_us = int(usage.ru_utime * 1e6), int(usage.ru_stime * 1e6)
+        self.exit = (status, user_us, system_us, usage.ru_maxrss)
+        return self.exit
+
+    def close(self) -> None:
+        """Let go of the descriptors."""
+        for fd in (self.pidfd, *self.kept):
+            os.close(fd)

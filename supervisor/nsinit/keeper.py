@@ -1,0 +1,261 @@
+"""The keeper: forks sandboxes, holds their descriptors, reaps them, and outlives the daemon.
+
+Messages from the daemon (descriptors in brackets):
+    hello PROTOCOL                                   answered by `keeper`, one `held` per worker, then `end`
+    launch NAME FLAGS SIGNAL GRACE_MS ROLES JOINS    [one per role]; answered by `launched` or `refused`
+    ack NAME                                         the exit record was taken: forget the worker
+    state                                            [memfd] hold this for the next daemon
+    leave                                            go, as soon as no worker is left
+To the daemon:
+    keeper PROTOCOL PID COUNT                        [state memfd, if one is held]
+    held NAME PID RUNNING|EXITED STATUS USER SYSTEM RSS   [pidfd, kept...]
+    end
+    launched NAME PID                                [pidfd]
+    refused NAME INDEX START ERRNO SYSCALL MESSAGE
+    exited NAME STATUS USER_US SYSTEM_US MAX_RSS_KIB
+    busy PID                                         another daemon is connected
+    protocol PROTOCOL                                not ours
+"""
+
+from __future__ import annotations
+
+import _socket
+import contextlib
+import gc
+import os
+import select
+import signal
+import sys
+import time
+
+from supervisor.kernel import process as kernel
+from supervisor.kernel.libc import KernelError
+from supervisor.nsinit.child import Descriptors
+from supervisor.nsinit.held import Held
+from supervisor.nsinit.launch import Refused, Request
+from supervisor.nsinit.link import Link
+from supervisor.wire import PROTOCOL, WireError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Keeper:
+    """All of its state. One thread, one poll."""
+
+    def __init__(self, listener: int, connection: int, adopt_timeout_s: float) -> None:
+        """listener: a listening SOCK_SEQPACKET, or -1; connection: an open one, or -1; the timeout may be inf."""
+        self.poll = select.poll()
+        self.actions: dict[int, Callable[[], None]] = {}
+        self.workers: dict[str, Held] = {}
+        self.link: Link | None = None
+        self.state_fd = -1
+        self.leaving = False
+        self.adopt_timeout_s = adopt_timeout_s
+        self.alone_since = time.monotonic()
+        self.self_pidfd = os.pidfd_open(os.getpid())
+        if listener >= 0:
+            listening = _socket.socket(fileno=listener)
+            listening.setblocking(False)
+            self._watch(listener, lambda: self._accept(listening))
+        if connection >= 0:
+            self._connect(Link(_socket.socket(fileno=connection)))
+
+    def run(self) -> None:
+        """Serve until told to leave, or until no daemon came back in time."""
+        gc.collect()
+        gc.freeze()  # what lives now lives for ever: collections need not touch it, nor copy pages shared with children
+        while not (self.leaving and not self.workers):
+            timeout_ms = None
+            if self.link is None:
+                left_s = self.alone_since + self.adopt_timeout_s - time.monotonic()
+                if left_s <= 0:
+                    end_all(list(self.workers.values()))
+                    return
+                timeout_ms = None if left_s == float("inf") else int(left_s * 1000) + 1
+            for fd, _ in self.poll.poll(timeout_ms):
+                action = self.actions.get(fd)
+                if action is not None:  # else an earlier action of this round closed it
+                    action()
+
+    def _watch(self, fd: int, action: Callable[[], None]) -> None:
+        self.poll.register(fd, select.POLLIN)
+        self.actions[fd] = action
+
+    def _unwatch(self, fd: int) -> None:
+        self.poll.unregister(fd)
+        del self.actions[fd]
+
+    def _accept(self, listener: _socket.socket) -> None:
+        try:
+            fd, _ = listener._accept()  # type: ignore[attr-defined]
+        except OSError:  # it went away meanwhile
+            return
+        link = Link(_socket.socket(fileno=fd))
+        try:
+            if link.peer_uid() not in (os.geteuid(), 0):
+                link.close()
+            elif self.link is not None:
+                link.send("busy", os.getpid())
+                link.close()
+            else:
+                self._connect(link)
+        except OSError:
+            link.close()
+
+    def _connect(self, link: Link) -> None:
+        self.link = link
+        self._watch(link.fileno(), lambda: self._serve(link))
+
+    def _disconnect(self) -> None:
+        if self.link is not None:
+            self._unwatch(self.link.fileno())
+            self.link.close()
+            self.link = None
+            self.alone_since = time.monotonic()
+
+    def _say(self, *tokens: str | int, fds: list[int] | None = None) -> None:
+        """Send to the daemon, if there is one; ask poll for room where its buffer is full."""
+        if self.link is None:
+            return
+        try:
+            self.link.send(*tokens, fds=fds)
+            self._poll_for_room(self.link)
+        except OSError:
+            self._disconnect()
+
+    def _poll_for_room(self, link: Link) -> None:
+        self.poll.modify(link.fileno(), select.POLLIN | (select.POLLOUT if link.queue else 0))
+
+    def _serve(self, link: Link) -> None:
+        try:
+            if link.queue:
+                link.flush()
+                self._poll_for_room(link)
+            message = link.receive()
+        except BlockingIOError:
+            return
+        except OSError:
+            message = None
+        if message is None:
+            self._disconnect()
+            return
+        (verb, *arguments), fds = message
+        try:
+            self.VERBS[verb](self, arguments, fds)
+        except (WireError, ValueError, IndexError, KeyError) as error:
+            self._say("error", f"{verb}: {type(error).__name__}: {error}")
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def _hello(self, arguments: list[str], _fds: list[int]) -> None:
+        if int(arguments[0]) != PROTOCOL:
+            self._say("protocol", PROTOCOL)
+            return
+        self._say("keeper", PROTOCOL, os.getpid(), len(self.workers), fds=[self.state_fd] if self.state_fd >= 0 else [])
+        for worker in self.workers.values():
+            end = worker.exit or (0, 0, 0, 0)
+            state = "EXITED" if worker.exit else "RUNNING"
+            self._say("held", worker.name, worker.pid, state, *end, fds=[worker.pidfd, *worker.kept])
+        self._say("end")
+
+    def _launch(self, arguments: list[str], fds: list[int]) -> None:
+        name, clone_flags, stop_signal, grace_ms, roles, kinds = arguments
+        given: dict[str, list[int]] = {}
+        for role, fd in zip(roles.split(), fds, strict=True):
+            given.setdefault(role, []).append(fd)
+        report, report_writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        stdin, stdout, stderr = given["stdio"]
+        descriptors = Descriptors(
+            given["plan"][0], given["channel"][0], (stdin, stdout, stderr), report_writer, self.self_pidfd
+        )
+        joins = list(zip(given.get("join", []), map(int, kinds.split()), strict=True))
+        request = Request(descriptors, int(clone_flags), joins, given.get("cgroup", [None])[0])
+        try:
+            pid, pidfd = request.start()
+        except Refused as refused:
+            os.close(report)
+            self._say("refused", name, *refused.tokens)
+            return
+        finally:
+            os.close(report_writer)
+        kept = [os.dup(fd) for fd in given.get("keep", [])]
+        worker = Held(name, pid, pidfd, report, kept, int(stop_signal), int(grace_ms) / 1000)
+        self.workers[name] = worker
+        self._watch(pidfd, lambda: self._reap(worker))
+        self._say("launched", name, pid, fds=[pidfd])
+
+    def _reap(self, worker: Held) -> None:
+        self._unwatch(worker.pidfd)
+        self._say("exited", worker.name, *worker.reap())
+
+    def _ack(self, arguments: list[str], _fds: list[int]) -> None:
+        worker = self.workers[arguments[0]]
+        if worker.exit is None:
+            raise WireError(f"{worker.name} has not exited")
+        del self.workers[worker.name]
+        worker.close()
+
+    def _state(self, _arguments: list[str], fds: list[int]) -> None:
+        if self.state_fd >= 0:
+            os.close(self.state_fd)
+        self.state_fd = os.dup(fds[0])
+
+    def _leave(self, _arguments: list[str], _fds: list[int]) -> None:
+        self.leaving = True
+
+    VERBS = {  # noqa: RUF012  (typing's ClassVar is not for this process)
+        "hello": _hello,
+        "launch": _launch,
+        "ack": _ack,
+        "state": _state,
+        "leave": _leave,
+    }
+
+
+def end_all(workers: list[Held]) -> None:
+    """Stop all workers by their own stop rules at once: signal, grace, then kill, and reap each."""
+    alive = [worker for worker in workers if worker.exit is None]
+    begun = time.monotonic()
+    for worker in alive:
+        _signal(worker, worker.stop_signal)
+    while alive:
+        now = time.monotonic() - begun
+        for worker in alive:
+            if now >= worker.grace_s:
+                _signal(worker, signal.SIGKILL)
+        waits = [worker.grace_s - now for worker in alive if worker.grace_s > now]
+        poll = select.poll()
+        for worker in alive:
+            poll.register(worker.pidfd, select.POLLIN)
+        ended = {fd for fd, _ in poll.poll(int(min(waits, default=1.0) * 1000) + 1)}
+        for worker in alive:
+            if worker.pidfd in ended:
+                worker.reap()
+        alive = [worker for worker in alive if worker.exit is None]
+
+
+def _signal(worker: Held, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):  # a zombie: about to be reaped
+        signal.pidfd_send_signal(worker.pidfd, number)
+
+
+def main(arguments: list[str]) -> None:
+    """Arguments: listening descriptor or -1, connected descriptor or -1, seconds to wait for a daemon (may be inf)."""
+    listener, connection, adopt_timeout_s = arguments
+    signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())  # children must lose none before they listen
+    for fd in (int(listener), int(connection)):
+        if fd >= 0:
+            os.set_inheritable(fd, False)
+    kernel.set_name("nsinit-keeper")
+    with contextlib.suppress(KernelError):  # no keyrings here, or no quota: then there is none to share either
+        # A sandbox that gets none of its own (kernel.keys.maxkeys is 200 a user) falls back to this empty one,
+        # never to the login's.
+        kernel.join_anonymous_keyring()
+    try:
+        Keeper(int(listener), int(connection), float(adopt_timeout_s)).run()
+    except KernelError as error:
+        sys.stderr.write(f"nsinit-keeper: {error.syscall}: {error}\n")
+        raise

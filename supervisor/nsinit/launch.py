@@ -1,0 +1,110 @@
+"""The keeper's side of a launch: join what is to be joined, clone, hand the child over to nsinit."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from supervisor.kernel import clone as flags
+from supervisor.kernel import files
+from supervisor.kernel.clone import clone
+from supervisor.kernel.libc import KernelError
+from supervisor.kernel.setns import setns
+from supervisor.nsinit.channel import Channel
+from supervisor.nsinit.child import Descriptors, run
+from supervisor.wire import pack, unpack
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+
+class Refused(Exception):  # noqa: N818  (it is what the daemon is told)
+    """A launch that came to no child: the step that failed, when it began (ns), the errno, the call, the words."""
+
+    def __init__(self, index: int, start: int, number: int, syscall: str, text: str) -> None:
+        """All five travel to the daemon as they are."""
+        super().__init__(index, start, number, syscall, text)
+        self.tokens = (index, start, number, syscall, text)
+
+
+class Request:
+    """One launch as the daemon asked for it: clone's flags, and namespaces to join first as (fd, CLONE_NEW*)."""
+
+    def __init__(self, given: Descriptors, clone_flags: int, joins: list[tuple[int, int]], cgroup: int | None) -> None:
+        """cgroup: a descriptor of the cgroup directory to be born in, or None."""
+        self.given = given
+        self.clone_flags = clone_flags
+        self.joins = joins
+        self.cgroup = cgroup
+
+    def start(self) -> tuple[int, int]:
+        """Clone: (pid, pidfd) of a child that waits for `go`, or Refused."""
+        if self.joins:
+            return self._start_joined()
+        return self._clone(0, self.clone_flags)
+
+    def _clone(self, index: int, clone_flags: int) -> tuple[int, int]:
+        start = time.monotonic_ns()
+        outside = (
+            os.geteuid(),
+            os.getegid(),
+        )  # as seen before clone; after a join, as the joined user namespace sees us
+        try:
+            pid, pidfd = clone(clone_flags, self.cgroup)
+        except KernelError as error:
+            raise Refused(index, start, error.errno or 0, error.syscall, error.strerror or "") from None
+        if pid == 0:
+            own = bool(clone_flags & flags.CLONE_NEWPID)
+            run(self.given, outside, index + 1, start, own_pid_namespace=own)
+        return pid, pidfd
+
+    def _start_joined(self) -> tuple[int, int]:
+        """By way of a process that joins and clones with CLONE_PARENT: the sandbox is the keeper's own child.
+
+        The keeper could not join itself: entering a user namespace cannot be undone.
+        """
+        start = time.monotonic_ns()
+        reader, writer = os.pipe2(os.O_CLOEXEC)
+        try:
+            go_between = files.fork()
+            if go_between == 0:
+                self._go_between(writer)
+        except KernelError as error:
+            raise Refused(0, start, error.errno or 0, error.syscall, error.strerror or "") from None
+        finally:
+            os.close(writer)
+            answer = os.read(reader, 4096)
+            os.close(reader)
+        os.waitpid(go_between, 0)
+        if not answer:
+            raise Refused(0, start, 0, "fork", "the process that joins namespaces died")
+        first, *rest = unpack(answer)
+        if first != "pid":
+            raise Refused(int(first), int(rest[0]), int(rest[1]), rest[2], rest[3])
+        pid = int(rest[0])
+        return pid, os.pidfd_open(pid)  # our own child, not reaped: the number cannot be another's
+
+    def _go_between(self, writer: int) -> NoReturn:
+        try:
+            os.write(writer, self._join_and_clone())
+        finally:
+            os._exit(0)
+
+    def _join_and_clone(self) -> bytes:
+        frames = Channel(os.dup(self.given.channel))
+        try:
+            for index, (fd, kind) in enumerate(self.joins):
+                start = frames.now()
+                if not kind:
+                    frames.phase(index, start, "skipped")  # the keeper's own: joining it is EINVAL
+                    continue
+                try:
+                    setns(fd, kind)
+                except KernelError as error:
+                    return pack(index, start, error.errno or 0, error.syscall, error.strerror or "")
+                frames.phase(index, start)
+            pid, _ = self._clone(len(self.joins), self.clone_flags | flags.CLONE_PARENT)
+        except Refused as refused:
+            return pack(*refused.tokens)
+        return pack("pid", pid)

@@ -1,0 +1,94 @@
+"""Phases about ids and capabilities."""
+
+import errno
+import os
+
+from supervisor.kernel import files
+from supervisor.kernel import process as kernel
+from supervisor.kernel.files import write_attribute
+from supervisor.kernel.libc import KernelError
+from supervisor.nsinit.box import Box
+from supervisor.nsinit.operations.parent import arm_death_signal
+
+
+def write_map(box: Box, method: str, uid_map: str, gid_map: str) -> None:
+    """id.map: `self` writes one id's line itself; `outside` has it written by newuidmap or a privileged daemon."""
+    if method == "outside":
+        box.channel.need("idmap", f"{uid_map};{gid_map}")
+        return
+    write_attribute("/proc/self/setgroups", "deny")  # before gid_map, which is EPERM otherwise
+    box.groups_denied = True
+    write_attribute("/proc/self/gid_map", f"{gid_map} {box.outside_gid} 1\n")
+    write_attribute("/proc/self/uid_map", f"{uid_map} {box.outside_uid} 1\n")
+
+
+def become_root(box: Box, uid: str, gid: str) -> str | None:
+    """id.root: take the mapped id that will own mounts and files. With every capability: only id 0 keeps them alone."""
+    if (os.geteuid(), os.getegid()) == (int(uid), int(gid)):
+        return "skipped"
+    kernel.prctl(kernel.PR_SET_KEEPCAPS, 1)
+    files.setresgid(int(gid), int(gid), int(gid))
+    files.setresuid(int(uid), int(uid), int(uid))
+    everything = (1 << _last_capability() + 1) - 1
+    kernel.capset(everything, everything, 0)  # setresuid to a non-root id empties the effective set
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # else /proc/self stays root's and the next maps cannot be written
+    arm_death_signal(box)  # credentials changed: it was cleared
+    return None
+
+
+def _last_capability() -> int:
+    with open("/proc/sys/kernel/cap_last_cap", "rb") as file:
+        return int(file.read())
+
+
+def bound(_box: Box, keep: str, last: str) -> None:
+    """cap.bound: without this an id 0 would regain everything by execve."""
+    mask = int(keep)
+    for capability in range(int(last) + 1):
+        if not mask >> capability & 1:
+            kernel.prctl(kernel.PR_CAPBSET_DROP, capability)
+
+
+def become_user(box: Box, uid: str, gid: str, name: str) -> str | None:
+    """id.user: the worker's user. A name is looked up in the sandbox's own passwd and group."""
+    groups: list[int] = []
+    if name:
+        user, group, groups = _lookup(name)
+    else:
+        user, group = int(uid), int(gid)
+    if box.groups_denied and (os.geteuid(), os.getegid()) == (user, group):
+        return "skipped"
+    kernel.prctl(kernel.PR_SET_KEEPCAPS, 1)
+    if not box.groups_denied:
+        files.setgroups(groups)
+    files.setresgid(group, group, group)
+    files.setresuid(user, user, user)
+    arm_death_signal(box)
+    return None
+
+
+def _lookup(name: str) -> tuple[int, int, list[int]]:
+    """Read passwd(5) and group(5) by hand: the C library would load NSS modules from inside the sandbox."""
+    for fields in _table("/etc/passwd"):
+        if fields[0] == name and len(fields) > 3:
+            groups = [int(row[2]) for row in _table("/etc/group") if len(row) > 3 and name in row[3].split(",")]
+            return int(fields[2]), int(fields[3]), groups
+    raise KernelError(errno.ENOENT, "getpwnam", name, "no such user in the sandbox's /etc/passwd")
+
+
+def _table(path: str) -> list[list[str]]:
+    try:
+        with open(path, "rb") as file:
+            return [line.split(":") for line in file.read().decode("utf-8", "surrogateescape").splitlines()]
+    except FileNotFoundError:
+        return []
+
+
+def drop(_box: Box, keep: str) -> None:
+    """cap.drop: effective, permitted, inheritable and ambient hold what was asked for and nothing else."""
+    mask = int(keep)
+    kernel.prctl(kernel.PR_CAP_AMBIENT, kernel.PR_CAP_AMBIENT_CLEAR_ALL)
+    kernel.capset(mask, mask, mask)
+    for capability in range(mask.bit_length()):
+        if mask >> capability & 1:
+            kernel.prctl(kernel.PR_CAP_AMBIENT, kernel.PR_CAP_AMBIENT_RAISE, capability)

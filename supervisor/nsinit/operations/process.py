@@ -1,0 +1,143 @@
+"""Phases of the workload's own process, up to execve."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import resource
+import signal
+import stat
+import struct
+import termios
+
+from supervisor.kernel import files
+from supervisor.kernel import process as kernel
+from supervisor.kernel.libc import KernelError
+from supervisor.nsinit.box import Box
+from supervisor.nsinit.operations.parent import arm_death_signal
+from supervisor.nsinit.reaper import reap
+
+TIOCSPTLCK, TIOCGPTPEER = 0x40045431, 0x5441  # asm-generic/ioctls.h
+LIMITS = {
+    "nofile": resource.RLIMIT_NOFILE,
+    "nproc": resource.RLIMIT_NPROC,
+    "core": resource.RLIMIT_CORE,
+    "fsize": resource.RLIMIT_FSIZE,
+    "memlock": resource.RLIMIT_MEMLOCK,
+    "stack": resource.RLIMIT_STACK,
+    "data": resource.RLIMIT_DATA,
+    "cpu": resource.RLIMIT_CPU,
+    "as": resource.RLIMIT_AS,
+}
+
+
+def init_fork(box: Box) -> None:
+    """init.fork: the parent stays as PID 1 and never comes back; the child goes on as the workload."""
+    workload = files.fork()
+    if workload:
+        reap(box, workload)
+    box.channel.clock_offset_ns = box.clock_offset_ns
+    if not box.owns_pid_namespace:
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)  # no namespace would end this one with its parent
+
+
+def session(box: Box, terminal: str) -> str | None:
+    """session.new: own session and keyring; with a terminal, one of the sandbox's devpts as controlling terminal."""
+    files.setsid()
+    if terminal == "1":
+        _open_terminal(box)
+    try:
+        kernel.join_anonymous_keyring()
+    except KernelError as error:
+        if error.errno not in (errno.ENOSYS, errno.EPERM, errno.EDQUOT):  # no keyrings here: none to leak either
+            raise
+        return f"no session keyring: {error.strerror}"
+    return None
+
+
+def _open_terminal(box: Box) -> None:
+    master = files.open_file("/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        fcntl.ioctl(master, TIOCSPTLCK, struct.pack("i", 0))
+        slave = fcntl.ioctl(master, TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+        fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+    except OSError as error:
+        raise KernelError(error.errno or 0, "ioctl", "/dev/ptmx") from None
+    box.channel.need("terminal", fd=master)
+    for number in range(3):
+        os.dup2(slave, number, inheritable=True)
+    os.close(slave)
+    os.close(master)
+
+
+def enter_directory(_box: Box, path: str) -> None:
+    """cwd.enter: and be sure that it lies inside the root (runc CVE-2024-21626)."""
+    files.chdir(path)
+    if not os.getcwd().startswith("/"):
+        raise KernelError(errno.ENOENT, "getcwd", path, "the directory lies outside the sandbox's root")
+
+
+def limits(_box: Box, *pairs: str) -> None:
+    """limit.rlimit: name and value in turn; soft and hard alike."""
+    for at in range(0, len(pairs), 2):
+        name, value = pairs[at], pairs[at + 1]
+        number = resource.RLIM_INFINITY if value == "unlimited" else int(value)
+        try:
+            resource.setrlimit(LIMITS[name], (number, number))
+        except (OSError, ValueError):  # the module says ValueError for EPERM and EINVAL alike
+            hard = resource.getrlimit(LIMITS[name])[1]
+            raise KernelError(errno.EPERM, "setrlimit", name, f"{name}={value} is over the hard limit {hard}") from None
+
+
+def close_descriptors(_box: Box) -> None:
+    """fd.close: default signals and an empty mask (Python ignores SIGPIPE and SIGXFSZ); all but 0-2 go at execve."""
+    for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+    with contextlib.suppress(
+        KernelError
+    ):  # before Linux 5.11 without that flag; each is close-on-exec from birth anyway
+        kernel.close_range(3, 0xFFFFFFFF, kernel.CLOSE_RANGE_CLOEXEC)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def no_new_privileges(_box: Box) -> None:
+    """lock.no_new_privs."""
+    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+
+
+def execute(box: Box, count: str, *words: str) -> None:
+    """exec: `count` words of the command, then the environment. Comes back only by an error."""
+    argv, environment = words[: int(count)], dict(word.split("=", 1) for word in words[int(count) :])
+    arm_death_signal(box)
+    box.channel.exec(box.index)
+    if "/" in argv[0]:
+        _execute(argv[0], argv, environment)
+    failure: KernelError | None = None
+    search = environment.get("PATH", "/usr/local/bin:/usr/bin:/bin")
+    for directory in search.split(":"):
+        try:
+            _execute(f"{directory or '.'}/{argv[0]}", argv, environment)
+        except KernelError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.EACCES):
+                raise
+            if failure is None or error.errno == errno.EACCES:
+                failure = error
+    if failure is not None and failure.errno == errno.EACCES:
+        raise failure
+    raise KernelError(errno.ENOENT, "execve", argv[0], f"not found in the sandbox's PATH {search}")
+
+
+def _execute(path: str, argv: tuple[str, ...], environment: dict[str, str]) -> None:
+    try:
+        files.execve(path, argv, environment)
+    except KernelError as error:
+        text = error.strerror
+        try:
+            mode = os.stat(path).st_mode
+        except OSError:
+            mode = 0
+        if error.errno == errno.ENOENT and mode:
+            text = "the file is there, its interpreter is not"
+        elif error.errno == errno.EACCES and stat.S_ISDIR(mode):
+            text = "a directory"
+        raise KernelError(error.errno or 0, "execve", path, text) from None

@@ -1,0 +1,75 @@
+"""PID 1 of a sandbox: forwards signals to the workload, reaps, reports the workload's exact status, leaves.
+
+Where the pid namespace is not the sandbox's own it is a subreaper instead, and ends what is left by hand.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from supervisor.kernel import process as kernel
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from supervisor.nsinit.box import Box
+
+CAP_KILL = 1 << 5
+
+
+def reap(box: Box, workload: int) -> NoReturn:
+    """Stay until the workload has ended. The status goes to the keeper as waitpid(2) gave it, then as exit code."""
+    try:
+        status = _serve(box, workload)
+        os.write(box.report_fd, status.to_bytes(4, "little"))
+        if not box.owns_pid_namespace:
+            _end_descendants()
+        os._exit(status >> 8 if status & 0x7F == 0 else 128 + (status & 0x7F))
+    finally:
+        os._exit(125)
+
+
+def _serve(box: Box, workload: int) -> int:
+    if not box.owns_pid_namespace:
+        kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+    os.chdir("/")
+    kernel.close_range(0, box.report_fd - 1)
+    kernel.close_range(box.report_fd + 1, 0xFFFFFFFF)
+    # Nothing inside may look into this process, and it needs nothing but to signal a workload of another id.
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+    kernel.prctl(kernel.PR_CAP_AMBIENT, kernel.PR_CAP_AMBIENT_CLEAR_ALL)
+    kernel.capset(CAP_KILL, CAP_KILL, 0)
+    everything = signal.valid_signals()  # the keeper blocked them all: none was lost since the fork
+    while True:
+        number = signal.sigwait(everything)
+        if number != signal.SIGCHLD:
+            os.kill(workload, number)  # our own child and not yet reaped: the pid is nobody else's
+            continue
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if pid == workload:
+                return status
+            if pid == 0:
+                break
+
+
+def _end_descendants() -> None:
+    """Kill and reap children until none is left; orphans below come to us, the subreaper."""
+    while True:
+        try:
+            with open(f"/proc/self/task/{os.getpid()}/children", "rb") as file:
+                children = file.read().split()
+        except OSError:
+            children = []
+        for child in children:
+            os.kill(int(child), signal.SIGKILL)
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return

@@ -1,0 +1,82 @@
+"""Taking over from a dead daemon: what the keeper holds, joined with what the state says."""
+
+import os
+import time
+from collections.abc import Mapping
+
+import trio
+
+from supervisor.policy.restart import LIVE, Exited, Restart, State
+from supervisor.runtime.incarnation import Incarnation
+from supervisor.runtime.instance import Instance
+from supervisor.runtime.keeper_link import HeldWorker, KeeperLink
+from supervisor.runtime.kill import kill_tree
+from supervisor.runtime.launcher import Child
+from supervisor.runtime.services import Services
+from supervisor.runtime.state import InstanceState, digest
+from supervisor.spec.records import Cause, ExitRecord
+
+STRAY_TIMEOUT_S = 5.0
+
+
+async def adopt(
+    held: list[HeldWorker],
+    states: dict[str, InstanceState],
+    keeper: KeeperLink,
+    instances: Mapping[str, Instance],
+    services: Services,
+) -> set[str]:
+    """Give each held worker to its instance; end those that have none. Names of the instances that go on."""
+    known = {f"{state.instance}#{state.status.incarnation}": state for state in states.values()}
+    taken: set[str] = set()
+    strays = []
+    for worker in held:
+        state = known.get(worker.name)
+        instance = instances.get(state.instance) if state is not None else None
+        if state is None or instance is None or state.status.state not in LIVE:
+            strays.append(worker)
+            continue
+        taken.add(instance.name)
+        instance.status = state.status
+        incarnation = instance.incarnation = Incarnation(instance, state.status.incarnation)
+        services.nursery.start_soon(incarnation.resume, worker, keeper, state.started_at, state.exec_at)
+    async with trio.open_nursery() as nursery:
+        for worker in strays:
+            nursery.start_soon(_end_stray, worker, keeper, services)
+    for name, state in states.items():
+        instance = instances.get(name)
+        if instance is None:
+            services.state.forget(name)
+        elif name not in taken:
+            instance.status = state.status
+            if state.status.state in LIVE:  # the keeper that had it is gone, and with it the exit status
+                cause: Cause = "interrupted" if state.status.state is State.CREATING else "unknown"
+                instance.handle(
+                    Exited(state.status.incarnation, ExitRecord(state.status.incarnation, cause, time.time()))
+                )
+            taken.add(name)
+    return taken
+
+
+def follow_new_specs(states: dict[str, InstanceState], instances: Mapping[str, Instance]) -> None:
+    """Restart what was launched by a spec that the configuration does not hold any more."""
+    for name, state in states.items():
+        instance = instances.get(name)
+        if instance is not None and state.spec != digest(instance.worker) and instance.status.wanted:
+            instance.next_worker = instance.worker
+            if instance.status.state in LIVE:
+                instance.handle(Restart("reload"))
+
+
+async def _end_stray(worker: HeldWorker, keeper: KeeperLink, services: Services) -> None:
+    """Before its instance may be launched: there must never be two copies."""
+    child = Child(worker.name, worker.pid, worker.pidfd, keeper)
+    if worker.exit is None:
+        services.bus.publish("worker.stray", "warning", name=worker.name, pid=worker.pid)
+        kill_tree(child, own_pid_namespace=False)
+        with trio.move_on_after(STRAY_TIMEOUT_S):
+            await child.exited()
+    await keeper.acknowledge(worker.name)
+    child.close()
+    for fd in worker.kept:
+        os.close(fd)

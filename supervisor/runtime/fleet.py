@@ -1,0 +1,242 @@
+"""The fleet: all instances of one daemon, started in order, stopped in reverse, reloaded as a whole."""
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Literal
+
+import trio
+
+from supervisor.policy.diff import FleetDiff, diff
+from supervisor.policy.order import stop_levels
+from supervisor.policy.restart import TERMINAL, Kill, Restart, Start, State, Stop
+from supervisor.runtime.adoption import adopt, follow_new_specs
+from supervisor.runtime.instance import Instance
+from supervisor.runtime.keeper_link import HeldWorker, KeeperLink
+from supervisor.runtime.order import Order
+from supervisor.runtime.sd_notify import Notifier
+from supervisor.runtime.services import Services
+from supervisor.runtime.state import InstanceState
+from supervisor.sandbox.plan import Plan, compile_plan
+from supervisor.spec.errors import ConfigError
+from supervisor.spec.model import Fleet, instance_names
+from supervisor.spec.names import UnknownName, nearest
+from supervisor.telemetry.bus import EventBus
+
+AT_REST = (*TERMINAL, State.UNKILLABLE)
+Condition = Literal["ready", "stopped", "exited"]
+
+
+class FleetRuntime:
+    """What the control server and the daemon drive."""
+
+    def __init__(self, spec: Fleet, services: Services, read_config: Callable[[], Fleet], notifier: Notifier) -> None:
+        """read_config: read and check the configuration again; ConfigError."""
+        self.spec = spec
+        self.services = services
+        self.started_at = time.time()
+        self.instances: dict[str, Instance] = {}
+        self.shutdown_requested = trio.Event()
+        self._read_config = read_config
+        self._notifier = notifier
+        self._order = Order(spec)
+        self._moved = trio.Event()  # replaced at every change
+        self._reloading = trio.Lock()
+        self._stopping = False
+        self._add_missing(spec)
+
+    @property
+    def bus(self) -> EventBus:
+        """Its events."""
+        return self.services.bus
+
+    # -- life -------------------------------------------------------------------------------------------------------
+
+    async def begin(self, held: list[HeldWorker], states: dict[str, InstanceState], keeper: KeeperLink) -> None:
+        """Adopt what an earlier daemon left, then start the rest in order."""
+        taken = await adopt(held, states, keeper, self.instances, self.services)
+        follow_new_specs({name: state for name, state in states.items() if name in taken}, self.instances)
+        for instance in self.instances.values():
+            instance.save()
+            self.services.nursery.start_soon(instance.run_timer)
+            if instance.name not in taken and instance.worker.autostart:
+                instance.handle(Start("daemon"))
+        for instance in self.instances.values():
+            self._order.changed(instance, self.instances)
+
+    async def shut_down(self) -> list[str]:
+        """Stop everything, dependents first: names of those that would not die."""
+        self._stopping = True
+        for level in stop_levels(self.spec):
+            for name in level:
+                self.instances[name].handle(Stop("shutdown"))
+            await self._until(partial(self._are_at_rest, level))
+        for instance in self.instances.values():
+            instance.output.close()
+        return [name for name, one in self.instances.items() if one.status.state is State.UNKILLABLE]
+
+    def _are_at_rest(self, names: Sequence[str]) -> bool:
+        return all(self.instances[name].status.state in AT_REST for name in names)
+
+    def request_shutdown(self) -> None:
+        """Have the daemon stop everything and leave."""
+        self.shutdown_requested.set()
+
+    # -- what operators ask for -------------------------------------------------------------------------------------
+
+    def select(self, names: Sequence[str]) -> list[Instance]:
+        """Instances of these workers or of these names, each once; all when there are none. UnknownName."""
+        if not names:
+            return list(self.instances.values())
+        found: dict[str, Instance] = {}
+        for name in names:
+            worker = self.spec.workers.get(name)
+            meant = instance_names(worker) if worker is not None else [name]
+            for one in meant:
+                if one not in self.instances:
+                    raise UnknownName(name, nearest(name, [*self.spec.workers, *self.instances]))
+                found[one] = self.instances[one]
+        return list(found.values())
+
+    async def start(self, names: Sequence[str], by: str = "operator") -> None:
+        """Want them up, and what they require."""
+        for name in self._order.with_requirements([one.name for one in self.select(names)]):
+            self.instances[name].handle(Start(by))
+        await trio.lowlevel.checkpoint()
+
+    async def stop(self, names: Sequence[str], by: str = "operator") -> None:
+        """Want them down, until somebody wants them up."""
+        for instance in reversed(self.select(names)):
+            instance.handle(Stop(by))
+        await trio.lowlevel.checkpoint()
+
+    async def restart(self, names: Sequence[str], by: str = "operator") -> None:
+        """Want new incarnations."""
+        for instance in self.select(names):
+            instance.handle(Restart(by))
+        await trio.lowlevel.checkpoint()
+
+    async def kill(self, names: Sequence[str], signal: str, by: str = "operator") -> None:
+        """Send a signal. IllegalMove where there is nothing to send it to."""
+        for instance in self.select(names):
+            instance.handle(Kill(by, signal))
+        await trio.lowlevel.checkpoint()
+
+    async def wait(self, names: Sequence[str], condition: Condition, timeout_s: float | None) -> bool:
+        """Wait until all of them are ready, stopped for good, or not running; false when the time is over."""
+        chosen = self.select(names)
+        met: dict[str, Callable[[Instance], bool]] = {
+            "ready": lambda one: one.is_up,
+            "stopped": lambda one: one.status.state in AT_REST,
+            "exited": lambda one: one.pid is None,
+        }
+        with trio.move_on_after(float("inf") if timeout_s is None else timeout_s):
+            await self._until(lambda: all(map(met[condition], chosen)))
+            return True
+        return False
+
+    def plan(self, name: str) -> Plan:
+        """Compile the plan of an instance's next launch. UnknownName, PlanError."""
+        (instance, *_) = self.select([name])
+        worker = instance.next_worker or instance.worker
+        return compile_plan(worker, instance.index, self.services.facts)
+
+    # -- reload -----------------------------------------------------------------------------------------------------
+
+    async def reload(self, dry_run: bool = False) -> FleetDiff:
+        """Read the configuration again and touch only the instances that it changes. ConfigError: nothing was."""
+        async with self._reloading:
+            try:
+                new = self._read_config()
+            except ConfigError as error:
+                self.bus.publish("daemon.reload_failed", "error", problems=[str(one) for one in error.problems])
+                raise
+            found = diff(self.spec, new)
+            if dry_run or self._stopping:
+                return found
+            self._notifier.reloading()
+            await self._apply(new, found)
+            self._notifier.ready()
+            self.bus.publish(
+                "daemon.reloaded",
+                added=len(found.added),
+                removed=len(found.removed),
+                changed=len(found.changed),
+                unchanged=len(found.unchanged),
+            )
+            return found
+
+    async def _apply(self, new: Fleet, found: FleetDiff) -> None:
+        leaving = [self.instances[name] for name in found.removed]
+        for instance in leaving:
+            instance.handle(Stop("reload"))
+        await self._until(lambda: all(one.status.state in AT_REST for one in leaving))
+        for instance in leaving:
+            if instance.status.state is State.UNKILLABLE:
+                continue  # it keeps its name until it is gone: a second copy must not come
+            instance.forget()
+            del self.instances[instance.name]
+            self.bus.publish("worker.removed", worker=instance.worker.name, instance=instance.name)
+        self.spec = new
+        self._order = Order(new)
+        added = self._add_missing(new)
+        workers = {name: worker for worker in new.workers.values() for name in instance_names(worker)}
+        for change in found.changed:
+            instance = self.instances[change.instance]
+            if change.relaunch and instance.may_have_child:
+                instance.next_worker = workers[instance.name]
+                instance.handle(Restart("reload"))
+            else:
+                instance.respec(workers[instance.name])
+                instance.save()
+        self.services.slots.total_tokens = new.supervisor.start_concurrency
+        for instance in added:
+            self.services.nursery.start_soon(instance.run_timer)
+            instance.save()
+            if instance.worker.autostart:
+                instance.handle(Start("reload"))
+        for instance in self.instances.values():
+            self._order.changed(instance, self.instances)
+
+    def _add_missing(self, spec: Fleet) -> list[Instance]:
+        """Make an instance for each that has none; keep file order."""
+        added = []
+        ordered: dict[str, Instance] = {}
+        for worker in spec.workers.values():
+            for index, name in enumerate(instance_names(worker)):
+                instance = self.instances.get(name)
+                if instance is None:
+                    instance = Instance(name, index, worker, self.services, self._changed)
+                    added.append(instance)
+                ordered[name] = instance
+        self.instances = ordered | self.instances
+        return added
+
+    # -- changes ----------------------------------------------------------------------------------------------------
+
+    def _changed(self, instance: Instance) -> None:
+        self._moved.set()
+        self._moved = trio.Event()
+        if not self._stopping:
+            self._order.changed(instance, self.instances)
+
+    async def report_status(self) -> None:
+        """Keep the service manager's status line up to date, at most once a second."""
+        while True:
+            up = sum(one.is_up for one in self.instances.values())
+            self._notifier.status(f"{up} of {len(self.instances)} up")
+            moved = self._moved
+            await trio.sleep(1.0)
+            await moved.wait()
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            await self._moved.wait()
+
+    def pids(self, name: str) -> tuple[int, int]:
+        """Pid and pidfd of the first process of a worker's sandbox, for those that join it. ProcessLookupError."""
+        (instance, *_) = self.select([name])
+        current = instance.incarnation
+        if current is None or current.child is None:
+            raise ProcessLookupError(3, f"{name} is not running")
+        return current.child.pid, current.child.pidfd

@@ -1,0 +1,70 @@
+"""The last exits and launches of an instance, kept in a small file so that the next daemon can explain them too."""
+
+import os
+from collections import deque
+from contextlib import suppress
+
+import msgspec
+
+from supervisor.spec.records import ExitRecord, LaunchRecord
+
+EXITS = 20
+LAUNCHES = 2  # the last one, and the last one that failed
+
+
+class _Kept(msgspec.Struct):
+    incarnation: int = 0  # the highest number given out
+    launches: tuple[LaunchRecord, ...] = ()
+    exits: tuple[ExitRecord, ...] = ()
+
+
+class History:
+    """Bounded in memory and on disk. A disk that is full costs the file, never the daemon: `error` says so."""
+
+    def __init__(self, directory: str, instance: str) -> None:
+        self._path = os.path.join(directory, f"{instance}.json")
+        self.launches: deque[LaunchRecord] = deque(maxlen=LAUNCHES)
+        self.exits: deque[ExitRecord] = deque(maxlen=EXITS)
+        self.incarnation = 0
+        self.error: OSError | None = None
+        with suppress(OSError, msgspec.DecodeError, msgspec.ValidationError), open(self._path, "rb") as file:
+            kept = msgspec.json.decode(file.read(), type=_Kept)
+            self.incarnation = kept.incarnation
+            self.launches.extend(kept.launches)
+            self.exits.extend(kept.exits)
+
+    def add_launch(self, record: LaunchRecord) -> None:
+        """Keep the last launch, and beside it the last that failed."""
+        failed = [kept for kept in self.launches if kept.outcome != "ok"][-1:]
+        self.launches.clear()
+        self.launches.extend([*failed, record])
+        self.incarnation = max(self.incarnation, record.incarnation)
+
+    def add_exit(self, record: ExitRecord) -> None:
+        """Keep an exit, and write the file: each exit is told once, and must not be lost with the daemon."""
+        self.exits.append(record)
+        self.save()
+
+    def save(self) -> None:
+        """Replace the file as a whole."""
+        kept = _Kept(self.incarnation, tuple(self.launches), tuple(self.exits))
+        beside = f"{self._path}.new"
+        try:
+            fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            try:
+                data = msgspec.json.encode(kept)
+                if os.write(fd, data) != len(data):
+                    raise OSError(28, "the file system is full")
+            finally:
+                os.close(fd)
+            os.rename(beside, self._path)
+            self.error = None
+        except OSError as error:
+            self.error = error
+            with suppress(OSError):
+                os.unlink(beside)
+
+    def remove(self) -> None:
+        """Forget the instance."""
+        with suppress(OSError):
+            os.unlink(self._path)

@@ -1,0 +1,317 @@
+"""One incarnation's life: launched or adopted, watched by its pidfd, told about when it has ended."""
+
+import errno
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import trio
+from msgspec.structs import replace
+
+from supervisor.policy.restart import Adopted, Exited, HandedOver, State
+from supervisor.runtime.keeper_link import ExitStatus, HeldWorker, KeeperGoneError, KeeperLink
+from supervisor.runtime.kill import kill_tree
+from supervisor.runtime.launcher import Child, LaunchOrder, launch, send_signal
+from supervisor.runtime.output import Stream, capture
+from supervisor.runtime.setup_record import SetupRecord
+from supervisor.sandbox.ids import PlanError
+from supervisor.sandbox.plan import Plan, Step, compile_plan
+from supervisor.spec.records import Cause, ExitRecord, PhaseRecord
+
+if TYPE_CHECKING:
+    from supervisor.runtime.instance import Instance
+
+DRAIN_S = 1.0  # after the exit, for output that a process outside the sandbox may hold open
+KEEPER_TRIES = 3
+
+
+class Incarnation:
+    """`web-0#17`."""
+
+    def __init__(self, instance: "Instance", number: int) -> None:
+        self.instance = instance
+        self.number = number
+        self.child: Child | None = None
+        self.own_pid_namespace = instance.worker.namespaces.pid is True
+        self.started_at: float | None = None  # wall clock of its exec
+        self.exec_at: float | None = None  # the same, CLOCK_MONOTONIC
+        self._doomed = False  # killed before there was anything to kill
+        self._waiting = trio.CancelScope()  # for a launch slot
+        self._verbose = instance.status.failures > 0 or not instance.launches or instance.launches[-1].outcome != "ok"
+
+    @property
+    def pid(self) -> int | None:
+        """On the host."""
+        return self.child.pid if self.child is not None else None
+
+    @property
+    def _name(self) -> str:
+        return f"{self.instance.name}#{self.number}"
+
+    def send(self, number: int) -> None:
+        """Send a signal to the workload, by way of PID 1."""
+        if self.child is not None:
+            send_signal(self.child.pidfd, number)
+
+    def kill(self) -> None:
+        """End all of its processes, or its launch where there are none yet."""
+        self._doomed = True
+        self._waiting.cancel()
+        if self.child is not None:
+            kill_tree(self.child, own_pid_namespace=self.own_pid_namespace)
+
+    # -- launched ---------------------------------------------------------------------------------------------------
+
+    async def live(self) -> None:
+        """Launch, watch, tell. The events of the end always come, whatever happens before."""
+        services = self.instance.services
+        with self._waiting:
+            await services.slots.acquire_on_behalf_of(self)
+        slot = trio.Event()  # set when the slot was given back
+        if self._doomed:
+            if not self._waiting.cancelled_caught:
+                services.slots.release_on_behalf_of(self)
+            self._tell_exit(ExitRecord(self.number, "interrupted", time.time()), None)
+            return
+        try:
+            await self._launch_and_watch(slot)
+        finally:
+            if not slot.is_set():
+                services.slots.release_on_behalf_of(self)
+
+    async def _launch_and_watch(self, slot: trio.Event) -> None:
+        instance, services = self.instance, self.instance.services
+        try:
+            plan = compile_plan(instance.worker, instance.index, services.facts)
+        except PlanError as error:
+            record = SetupRecord(_no_plan(instance.name, error), self.number, services.facts)
+            self._on_phase(record.fail_plan(error))
+            self._after_failure(record, None)
+            return
+        try:
+            pipes = (os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC))
+        except OSError as error:
+            record = SetupRecord(plan, self.number, services.facts)
+            now = time.monotonic_ns()
+            self._on_phase(record.fail(Step("clone"), now, now, _errno_name(error), "pipe2", str(error)))
+            self._after_failure(record, None)
+            return
+        (stdout, stdout_writer), (stderr, stderr_writer) = pipes
+        order = LaunchOrder(
+            plan=plan,
+            incarnation=self.number,
+            stop=(getattr(signal, instance.worker.stop.signal), instance.worker.stop.grace_s),
+            stdio=(services.null_fd, stdout_writer, stderr_writer),
+            keep=[stdout, stderr],
+            timeout_s=instance.worker.setup_timeout_s,
+            on_phase=self._on_phase,
+            on_child=self._on_child,
+        )
+        instance.output.begin(self.number)
+        async with trio.open_nursery() as readers:
+            record = await self._try_keepers(order, [stdout_writer, stderr_writer])
+            services.slots.release_on_behalf_of(self)
+            slot.set()
+            ends = self._read_output(readers, stdout, stderr)
+            if record.failure is None and record.handed_over_ns is not None:
+                self._handed_over(record)
+                status = await self._watch()
+                await self._drain(ends)
+                self._exited(status)
+            else:
+                failed_status = await self._watch() if self.child is not None else None
+                await self._drain(ends)
+                self._after_failure(record, failed_status)
+            readers.cancel_scope.cancel()
+        await self._let_go([stdout, stderr])
+
+    async def _try_keepers(self, order: LaunchOrder, writers: list[int]) -> SetupRecord:
+        """Launch; where the keeper dies under it before a child was known, nothing lives: ask its replacement."""
+        services = self.instance.services
+        record: SetupRecord | None = None
+        try:
+            for _ in range(KEEPER_TRIES):
+                try:
+                    keeper = await services.keepers.current()
+                    record, _ = await launch(order, keeper, services.facts, services.pids)
+                    break
+                except KeeperGoneError as error:
+                    reason = str(error)
+            if record is None:
+                record = SetupRecord(order.plan, self.number, services.facts)
+                now = time.monotonic_ns()
+                self._on_phase(record.fail(order.plan.steps[0], now, now, "ECONNRESET", "", f"no keeper: {reason}"))
+        finally:
+            for fd in writers:
+                os.close(fd)
+        return record
+
+    def _on_child(self, child: Child) -> None:
+        self.child = child
+        if self._doomed:
+            self.kill()
+
+    def _on_phase(self, phase: PhaseRecord) -> None:
+        level = "debug"
+        if phase.outcome in ("failed", "pending"):
+            level = "info" if self._doomed else "error"
+        elif self._verbose:
+            level = "info"
+        optional = {key: value for key in ("errno", "syscall", "message", "hint") if (value := getattr(phase, key))}
+        self.instance.services.bus.publish(
+            "setup.phase",
+            level,
+            worker=self.instance.worker.name,
+            instance=self.instance.name,
+            incarnation=self.number,
+            phase=phase.phase,
+            detail=phase.detail,
+            duration_us=phase.duration_us,
+            outcome=phase.outcome,
+            **optional,
+        )
+
+    def _handed_over(self, record: SetupRecord) -> None:
+        self.started_at, self.exec_at = time.time(), (record.handed_over_ns or 0) / 1e9
+        self._conclude(record, "setup.completed", "info")
+        self.instance.handle(HandedOver(self.number))
+
+    def _conclude(self, record: SetupRecord, event: str, level: str) -> None:
+        whole = record.finished()
+        self.instance.history.add_launch(whole)
+        self.instance.services.bus.publish(
+            event,
+            level,
+            worker=self.instance.worker.name,
+            instance=self.instance.name,
+            incarnation=self.number,
+            duration_us=whole.duration_us,
+            phases_us={phase.phase: phase.duration_us for phase in whole.phases},
+        )
+
+    def _after_failure(self, record: SetupRecord, status: ExitStatus | None) -> None:
+        failure = record.failure
+        self._conclude(record, "setup.failed", "info" if self._doomed else "error")
+        cause: Cause = "setup-timeout" if failure is not None and failure.outcome == "pending" else "setup"
+        self._tell_exit(
+            ExitRecord(
+                incarnation=self.number,
+                cause=cause,
+                ended_at=time.time(),
+                phase=failure.phase if failure else None,
+                errno=failure.errno if failure else None,
+                hint=failure.hint if failure else None,
+                stderr_tail=self.instance.output.tail("stderr"),
+            ),
+            status,
+        )
+
+    # -- adopted ----------------------------------------------------------------------------------------------------
+
+    async def resume(
+        self, held: HeldWorker, keeper: KeeperLink, started_at: float | None, exec_at: float | None
+    ) -> None:
+        """Go on with an incarnation that an earlier daemon launched."""
+        instance = self.instance
+        self.child = Child(held.name, held.pid, held.pidfd, keeper)
+        self.started_at, self.exec_at = started_at, exec_at
+        for fd in held.kept:
+            os.set_blocking(fd, False)
+        instance.output.incarnation = self.number
+        interrupted = instance.status.state is State.CREATING
+        async with trio.open_nursery() as readers:
+            ends = self._read_output(readers, *held.kept)
+            if interrupted:  # its channel broke with its daemon; how far it had come, nobody knows
+                kill_tree(self.child, own_pid_namespace=self.own_pid_namespace)
+            elif held.exit is None:
+                instance.services.bus.publish(
+                    "worker.adopted",
+                    worker=instance.worker.name,
+                    instance=instance.name,
+                    incarnation=self.number,
+                    pid=held.pid,
+                )
+                instance.handle(Adopted(self.number, ready=instance.status.ready_at is not None))
+            status = await self._watch()
+            await self._drain(ends)
+            if interrupted:
+                self._tell_exit(ExitRecord(self.number, "interrupted", time.time()), status)
+            else:
+                self._exited(status)
+            readers.cancel_scope.cancel()
+        await self._let_go(held.kept)
+
+    # -- both -------------------------------------------------------------------------------------------------------
+
+    def _read_output(self, readers: trio.Nursery, *fds: int) -> list[trio.Event]:
+        ends = []
+        streams: tuple[Stream, Stream] = ("stdout", "stderr")
+        for fd, stream in zip(fds, streams, strict=True):
+            os.set_blocking(fd, False)
+            ends.append(trio.Event())
+            readers.start_soon(self._capture, fd, stream, ends[-1])
+        return ends
+
+    async def _capture(self, fd: int, stream: Stream, end: trio.Event) -> None:
+        try:
+            await capture(fd, stream, self.instance.output)
+        finally:
+            self.instance.output.flush(stream)
+            end.set()
+
+    async def _watch(self) -> ExitStatus | None:
+        if self.child is None:
+            raise RuntimeError("nothing to watch")
+        return await self.child.exited()
+
+    async def _drain(self, ends: list[trio.Event]) -> None:
+        with trio.move_on_after(DRAIN_S):
+            for end in ends:
+                await end.wait()
+
+    def _exited(self, status: ExitStatus | None) -> None:
+        cause: Cause = "unknown" if status is None else "signal" if status.signal else "exit"
+        uptime_s = time.monotonic() - self.exec_at if self.exec_at is not None else 0.0
+        record = ExitRecord(
+            incarnation=self.number,
+            cause=cause,
+            ended_at=time.time(),
+            uptime_s=uptime_s,
+            code=status.code if status else None,
+            signal=status.signal if status else None,
+            core_dumped=status.core_dumped if status else False,
+            stderr_tail=self.instance.output.tail("stderr"),
+        )
+        self._tell_exit(record, status)
+
+    def _tell_exit(self, record: ExitRecord, status: ExitStatus | None) -> None:
+        if status is not None:
+            record = replace(record, rusage=status.rusage)
+        if self.instance.incarnation is self:
+            self.instance.incarnation = None
+        self.instance.handle(Exited(self.number, record))
+
+    async def _let_go(self, fds: list[int]) -> None:
+        """Only now, that the exit is told and the state kept: let the keeper forget."""
+        for fd in fds:
+            os.close(fd)
+        if self.child is not None:
+            await self.child.keeper.acknowledge(self.child.name)
+            self.child.close()
+
+
+def _no_plan(instance: str, error: PlanError) -> Plan:
+    return Plan(
+        instance=instance,
+        steps=(Step(error.phase, error.detail),),
+        joins=(),
+        new_user=False,
+        new_pid=False,
+        uid_map=(),
+        gid_map=(),
+    )
+
+
+def _errno_name(error: OSError) -> str:
+    return errno.errorcode.get(error.errno or 0, "")

@@ -1,0 +1,220 @@
+"""One instance: the policy's decisions turned into launches, signals and probes, their outcomes into events.
+
+Everything but the incarnation's own life is synchronous: handle() takes an event, keeps the new status, acts.
+"""
+
+import math
+import random
+import signal
+import time
+from collections import deque
+from collections.abc import Callable
+
+import trio
+
+from supervisor.policy.restart import (
+    LIVE,
+    Action,
+    BecameReady,
+    Deadline,
+    Event,
+    Exited,
+    KillTree,
+    Launch,
+    Probe,
+    Report,
+    Signal,
+    State,
+    complete_exit,
+    initial,
+    rules,
+    step,
+)
+from supervisor.runtime.history import History
+from supervisor.runtime.incarnation import Incarnation
+from supervisor.runtime.output import OutputWriter
+from supervisor.runtime.ready import ProbeError, tcp_ready
+from supervisor.runtime.services import Services
+from supervisor.runtime.state import InstanceState, digest
+from supervisor.spec.model import Worker
+from supervisor.spec.records import ExitRecord, LaunchRecord
+
+
+class Instance:
+    """`web-0`. Owned by the fleet, which hears of every change."""
+
+    def __init__(
+        self, name: str, index: int, worker: Worker, services: Services, changed: Callable[["Instance"], None]
+    ) -> None:
+        """index: among the worker's instances; changed: called after each event was handled."""
+        self.name = name
+        self.index = index
+        self.worker = worker
+        self.services = services
+        self.rules = rules(worker)
+        self.history = History(services.history_directory, name)
+        self.status = initial(time.monotonic(), self.history.incarnation)
+        self.output = OutputWriter(name, services.log_directory, worker.log, services.bus)
+        self.incarnation: Incarnation | None = None
+        self.next_worker: Worker | None = None  # a reload's, from the next launch on
+        self.removed = False
+        self._changed = changed
+        self._queue: deque[Event] = deque()
+        self._busy = False
+        self._timer = trio.CancelScope()
+        self._probe_scope = trio.CancelScope()
+        self._random = random.Random()  # noqa: S311  (jitter)
+
+    @property
+    def pid(self) -> int | None:
+        """On the host, of the sandbox's first process."""
+        return self.incarnation.pid if self.incarnation is not None else None
+
+    @property
+    def started_at(self) -> float | None:
+        """Wall clock, of the running incarnation's exec."""
+        return self.incarnation.started_at if self.incarnation is not None else None
+
+    @property
+    def launches(self) -> deque[LaunchRecord]:
+        """The last launches, oldest first."""
+        return self.history.launches
+
+    @property
+    def exits(self) -> deque[ExitRecord]:
+        """The last exits, oldest first."""
+        return self.history.exits
+
+    @property
+    def log_path(self) -> str | None:
+        """Where its output goes, if to a file."""
+        return self.output.path
+
+    async def run_timer(self) -> None:
+        """Deliver the one deadline, whenever it has come."""
+        while not self.removed:
+            with trio.CancelScope() as self._timer:
+                self._set_timer()
+                await trio.sleep_forever()
+            if not self.removed:
+                self.handle(Deadline())
+
+    def _set_timer(self) -> None:
+        deadline = self.status.deadline
+        left_s = math.inf if deadline is None else max(0.0, deadline - time.monotonic())
+        self._timer.deadline = trio.current_time() + left_s
+
+    def handle(self, event: Event) -> None:
+        """Take one event. IllegalMove where the policy has no answer to it; nothing has changed then."""
+        self._queue.append(event)
+        if self._busy:  # an action's consequence: its turn comes when the action is through
+            return
+        self._busy = True
+        try:
+            while self._queue:
+                self._take(self._queue.popleft())
+        finally:
+            self._busy = False
+            self._queue.clear()
+        self._set_timer()
+
+    def _take(self, event: Event) -> None:
+        if isinstance(event, Exited):
+            event = Exited(event.incarnation, self._note_exit(event.exit))
+        status, actions = step(self.status, event, self.rules, time.monotonic(), self._random.random())
+        if status is self.status and not actions:
+            return
+        self.status = status
+        self.save()
+        for action in actions:
+            self._do(action)
+        self._changed(self)
+
+    def _note_exit(self, record: ExitRecord) -> ExitRecord:
+        record = complete_exit(self.status, record, self.rules)
+        self._probe_scope.cancel()
+        self.services.publish_exit(self, record)
+        self.history.add_exit(record)
+        if self.history.error is not None:
+            self.services.publish_history_error(self, self.history.error)
+        return record
+
+    def _do(self, action: Action) -> None:
+        match action:
+            case Launch(incarnation=number):
+                self._adopt_next_spec()
+                self.incarnation = Incarnation(self, number)
+                self.services.nursery.start_soon(self.incarnation.live)
+            case Signal(signal=name):
+                if self.incarnation is not None:
+                    self.incarnation.send(getattr(signal, name))
+            case KillTree():
+                if self.incarnation is not None:
+                    self.incarnation.kill()
+            case Probe(incarnation=number):
+                self.services.nursery.start_soon(self._probe, number)
+            case Report(event=event, level=level, fields=fields):
+                self.services.bus.publish(event, level, worker=self.worker.name, instance=self.name, **fields)
+
+    def _adopt_next_spec(self) -> None:
+        if self.next_worker is not None:
+            self.respec(self.next_worker)
+            self.next_worker = None
+
+    def respec(self, worker: Worker) -> None:
+        """Follow another spec from now on."""
+        if worker.log != self.worker.log:
+            self.output.configure(worker.log)
+        self.worker = worker
+        self.rules = rules(worker)
+
+    async def _probe(self, number: int) -> None:
+        ready = self.worker.ready
+        pid = self.pid
+        if ready.address is None or pid is None:
+            return
+        with trio.CancelScope() as self._probe_scope:
+            try:
+                await tcp_ready(ready.address, ready.interval_s, pid)
+            except ProbeError as error:  # the ready time-out decides what becomes of it
+                self.services.bus.publish(
+                    "worker.probe_failed", "warning", worker=self.worker.name, instance=self.name, error=str(error)
+                )
+                return
+            self.handle(BecameReady(number))
+
+    def save(self) -> None:
+        """Keep what the next daemon must know."""
+        current = self.incarnation
+        self.services.state.save(
+            InstanceState(
+                instance=self.name,
+                spec=digest(self.worker),
+                status=self.status,
+                started_at=current.started_at if current else None,
+                exec_at=current.exec_at if current else None,
+            )
+        )
+
+    def forget(self) -> None:
+        """Leave nothing behind but the log."""
+        self.removed = True
+        self._timer.cancel()
+        self.output.close()
+        self.services.state.forget(self.name)
+        self.history.remove()
+
+    @property
+    def is_up(self) -> bool:
+        """Whether those that require it may run."""
+        return self.status.state in (State.READY, State.COMPLETED)
+
+    @property
+    def may_have_child(self) -> bool:
+        """Whether a process of it may live."""
+        return self.status.state in LIVE
+
+    @property
+    def may_lose_requirements(self) -> bool:
+        """Whether it is up or about to be, so that it falls with what it requires."""
+        return self.status.state in (State.CREATING, State.RUNNING, State.READY, State.BACKOFF)

@@ -1,0 +1,84 @@
+"""Descriptors of the namespaces that a sandbox joins."""
+
+import os
+import select
+from collections.abc import Callable
+
+from supervisor.kernel import clone as flags
+from supervisor.kernel import namespaces
+from supervisor.sandbox.plan import Join
+
+FLAGS = {
+    "user": flags.CLONE_NEWUSER,
+    "mount": flags.CLONE_NEWNS,
+    "uts": flags.CLONE_NEWUTS,
+    "ipc": flags.CLONE_NEWIPC,
+    "network": flags.CLONE_NEWNET,
+    "cgroup": flags.CLONE_NEWCGROUP,
+    "time": flags.CLONE_NEWTIME,
+    "pid": flags.CLONE_NEWPID,
+}
+# The file below /proc/PID/ns. A sandbox's PID 1 lives outside the time namespace that it made for its children.
+FILES = {"mount": "mnt", "network": "net", "time": "time_for_children", "pid": "pid_for_children"}
+ALREADY_IN = 0  # instead of a flag: nothing to be joined
+
+Pids = Callable[[str], tuple[int, int]]  # worker's name -> pid and pidfd of its sandbox's first process; LookupError
+
+
+class JoinError(Exception):
+    """A namespace to be joined is not there: which join, and why."""
+
+    def __init__(self, index: int, error: OSError) -> None:
+        super().__init__(str(error))
+        self.index = index
+        self.error = error
+
+
+def open_joins(joins: tuple[Join, ...], pids: Pids) -> tuple[list[int], list[int]]:
+    """Open every namespace to be joined: descriptors, and for each its CLONE_NEW* flag. JoinError."""
+    fds: list[int] = []
+    kinds: list[int] = []
+    for index, join in enumerate(joins):
+        try:
+            fd, kind = _open(join, pids)
+        except OSError as error:
+            for opened in fds:
+                os.close(opened)
+            raise JoinError(index, error) from None
+        fds.append(fd)
+        kinds.append(kind)
+    return fds, kinds
+
+
+def _open(join: Join, pids: Pids) -> tuple[int, int]:
+    fd = _target(join, pids)
+    if join.owner:
+        try:
+            owner = namespaces.owner(fd)
+        finally:
+            os.close(fd)
+        return owner, ALREADY_IN if _is_ours(owner, "user") else FLAGS["user"]
+    return fd, ALREADY_IN if join.kind == "user" and _is_ours(fd, "user") else FLAGS[join.kind]
+
+
+def _target(join: Join, pids: Pids) -> int:
+    scheme, _, name = join.reference.partition(":")
+    if scheme == "path":
+        return os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+    pid, pidfd = pids(name) if scheme == "worker" else (int(name), -1)
+    fd = os.open(f"/proc/{pid}/ns/{FILES.get(join.kind, join.kind)}", os.O_RDONLY | os.O_CLOEXEC)
+    if pidfd >= 0 and _has_ended(pidfd):  # then the number may have been another's already
+        os.close(fd)
+        raise ProcessLookupError(3, f"{name} has ended")
+    return fd
+
+
+def _has_ended(pidfd: int) -> bool:
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _is_ours(fd: int, kind: str) -> bool:
+    ours, theirs = os.stat(f"/proc/self/ns/{kind}"), os.fstat(fd)
+    return (ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino)

@@ -1,0 +1,231 @@
+"""The daemon's end of the connection to a keeper. The protocol is described in nsinit/keeper.py."""
+
+import os
+import signal
+import socket
+import struct
+
+import msgspec
+import trio
+
+from supervisor.spec.records import Rusage
+from supervisor.wire import MAX_MESSAGE_BYTES, PROTOCOL, pack, unpack
+
+MAX_FDS = 64
+
+
+class ExitStatus(msgspec.Struct, frozen=True):
+    """What waitpid(2) and getrusage(2) said of an incarnation."""
+
+    code: int | None
+    signal: str | None
+    core_dumped: bool
+    rusage: Rusage
+
+    @classmethod
+    def from_wait(cls, status: int, user_us: int, system_us: int, max_rss_kib: int) -> "ExitStatus":
+        """Take a wait status apart (wait(2))."""
+        killed_by = status & 0x7F
+        return cls(
+            code=None if killed_by else status >> 8 & 0xFF,
+            signal=signal_name(killed_by) if killed_by else None,
+            core_dumped=bool(status & 0x80),
+            rusage=Rusage(user_us / 1e6, system_us / 1e6, max_rss_kib * 1024),
+        )
+
+
+def signal_name(number: int) -> str:
+    """SIGKILL for 9; SIG33 where it has no name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"SIG{number}"
+
+
+class HeldWorker(msgspec.Struct):
+    """A worker that a keeper has from an earlier daemon. The descriptors are ours now."""
+
+    name: str
+    pid: int
+    exit: ExitStatus | None
+    pidfd: int
+    kept: list[int]
+
+
+class Refused(Exception):  # noqa: N818  (the keeper's word)
+    """The keeper could not fork: the failed step's index, its start (ns), errno, system call, message."""
+
+    def __init__(self, index: int, start_ns: int, number: int, syscall: str, text: str) -> None:
+        """As the keeper sent them."""
+        super().__init__(text)
+        self.index, self.start_ns, self.number, self.syscall, self.text = index, start_ns, number, syscall, text
+
+
+class KeeperGoneError(Exception):
+    """The keeper died, or never lived."""
+
+
+class KeeperBusyError(Exception):
+    """The keeper serves another daemon."""
+
+
+class KeeperLink:
+    """One connection. `run` must be running for answers to arrive."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        """Take the socket over."""
+        connection.setblocking(False)
+        self._socket = connection
+        self._launches: dict[str, trio.Event] = {}
+        self._answers: dict[str, tuple[int, int] | Refused] = {}
+        self._exits: dict[str, ExitStatus] = {}
+        self._exit_events: dict[str, trio.Event] = {}
+        self._sending = trio.Lock()
+        self.gone = trio.Event()
+        self.pid = 0
+        self.errors: list[str] = []
+
+    async def greet(self) -> tuple[list[HeldWorker], int]:
+        """Say hello: the workers it holds and the state memfd (or -1). KeeperGoneError, KeeperBusyError."""
+        await self._send(pack("hello", PROTOCOL), [])
+        tokens, fds = await self._receive()
+        if tokens[0] == "busy":
+            raise KeeperBusyError(tokens[1])
+        if tokens[0] != "keeper":
+            raise KeeperGoneError(f"it speaks another protocol: {' '.join(tokens)}")
+        self.pid = int(tokens[2])
+        state_fd = fds[0] if fds else -1
+        workers: list[HeldWorker] = []
+        while True:
+            tokens, fds = await self._receive()
+            if tokens[0] == "end":
+                return workers, state_fd
+            _, name, pid, state, *numbers = tokens
+            ended = ExitStatus.from_wait(*map(int, numbers)) if state == "EXITED" else None
+            workers.append(HeldWorker(name, int(pid), ended, fds[0], fds[1:]))
+            if ended is not None:
+                self._exits[name] = ended
+
+    async def run(self) -> None:
+        """Read until the keeper is gone; then every waiter learns it."""
+        try:
+            while True:
+                tokens, fds = await self._receive()
+                self._dispatch(tokens, fds)
+        except KeeperGoneError:
+            pass
+        finally:
+            self.gone.set()
+            for event in (*self._launches.values(), *self._exit_events.values()):
+                event.set()
+
+    def _dispatch(self, tokens: list[str], fds: list[int]) -> None:
+        verb, *rest = tokens
+        if verb == "launched":
+            self._answers[rest[0]] = (int(rest[1]), fds[0])
+        elif verb == "refused":
+            index, start_ns, number = map(int, rest[1:4])
+            self._answers[rest[0]] = Refused(index, start_ns, number, rest[4], rest[5])
+        elif verb == "exited":
+            self._exits[rest[0]] = ExitStatus.from_wait(*map(int, rest[1:]))
+            if (event := self._exit_events.get(rest[0])) is not None:
+                event.set()
+            return
+        else:
+            self.errors.append(" ".join(tokens))
+            return
+        if (waiting := self._launches.get(rest[0])) is not None:
+            waiting.set()
+
+    async def launch(
+        self, name: str, clone_flags: int, stop: tuple[int, float], fds: dict[str, list[int]], join_kinds: list[int]
+    ) -> tuple[int, int]:
+        """Fork one sandbox, which waits for `go`: its pid and pidfd. Refused, KeeperGoneError.
+
+        fds by role: plan, channel, stdio (three), keep (held for the next daemon), join, cgroup; the caller's still.
+        """
+        roles = " ".join(role for role, several in fds.items() for _ in several)
+        kinds = " ".join(map(str, join_kinds))
+        stop_signal, grace_s = stop
+        message = pack("launch", name, clone_flags, stop_signal, int(grace_s * 1000), roles, kinds)
+        event = self._launches[name] = trio.Event()
+        try:
+            await self._send(message, [fd for several in fds.values() for fd in several])
+            if not self.gone.is_set():
+                await event.wait()
+        finally:
+            del self._launches[name]
+            answer = self._answers.pop(name, None)
+        if answer is None:
+            raise KeeperGoneError("it died during the launch")
+        if isinstance(answer, Refused):
+            raise answer
+        return answer
+
+    async def exit_status(self, name: str) -> ExitStatus | None:
+        """Wait for an incarnation's exit record; None where the keeper is gone and it will never come."""
+        if name not in self._exits and not self.gone.is_set():
+            event = self._exit_events[name] = trio.Event()
+            try:
+                await event.wait()
+            finally:
+                del self._exit_events[name]
+        return self._exits.get(name)
+
+    async def acknowledge(self, name: str) -> None:
+        """Let the keeper forget an incarnation that has exited."""
+        if self._exits.pop(name, None) is not None:
+            await self._tell(pack("ack", name))
+
+    async def hold_state(self, fd: int) -> None:
+        """Give the keeper the state memfd."""
+        await self._tell(pack("state"), [fd])
+
+    async def dismiss(self) -> None:
+        """Let it leave as soon as it holds no worker."""
+        await self._tell(pack("leave"))
+
+    async def _tell(self, message: bytes, fds: list[int] | None = None) -> None:
+        """Send what needs no answer; a keeper that is gone needs it no more."""
+        try:
+            await self._send(message, fds or [])
+        except KeeperGoneError:
+            self.gone.set()
+
+    async def _send(self, message: bytes, fds: list[int]) -> None:
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack(f"{len(fds)}i", *fds))] if fds else []
+        async with self._sending:
+            while True:
+                try:
+                    self._socket.sendmsg([message], rights, socket.MSG_NOSIGNAL)
+                except BlockingIOError:
+                    await trio.lowlevel.wait_writable(self._socket)
+                except OSError as error:
+                    raise KeeperGoneError(str(error)) from None
+                else:
+                    return
+
+    async def _receive(self) -> tuple[list[str], list[int]]:
+        room = socket.CMSG_SPACE(MAX_FDS * 4)
+        while True:
+            try:
+                data, control, _, _ = self._socket.recvmsg(MAX_MESSAGE_BYTES, room, socket.MSG_CMSG_CLOEXEC)
+                break
+            except BlockingIOError:
+                await trio.lowlevel.wait_readable(self._socket)
+            except OSError as error:
+                raise KeeperGoneError(str(error)) from None
+        if not data:
+            raise KeeperGoneError("it closed the connection")
+        fds = [fd for _, _, value in control for (fd,) in struct.iter_unpack("i", value[: len(value) & ~3])]
+        return unpack(data), fds
+
+    def close(self) -> None:
+        """Close the connection: the keeper waits for the next daemon."""
+        self._socket.close()
+
+
+def close_all(fds: list[int]) -> None:
+    """Close descriptors."""
+    for fd in fds:
+        os.close(fd)

@@ -1,0 +1,148 @@
+"""Which keeper serves new launches: the one found alive, or one started now, or its replacement."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping
+from contextlib import suppress
+
+import trio
+
+from supervisor.runtime import keeper_process
+from supervisor.runtime.keeper_link import HeldWorker, KeeperGoneError, KeeperLink
+from supervisor.telemetry.bus import EventBus
+
+STARTS = 3  # in a row, before a launch is told that no keeper will live
+
+
+class Keepers:
+    """One at a time. The nursery runs each link's reader."""
+
+    def __init__(self, path: str, environ: Mapping[str, str], adopt_timeout_s: float, bus: EventBus) -> None:
+        """path: of the keeper's socket."""
+        self._path = path
+        self._environ = environ
+        self._adopt_timeout_s = adopt_timeout_s
+        self._bus = bus
+        self._link: KeeperLink | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = trio.Lock()
+        self._nursery: trio.Nursery | None = None
+        self._started = 0
+        self._state_fd = -1
+
+    @property
+    def pid(self) -> int:
+        """Of the keeper that serves new launches; 0 before there is one."""
+        return self._link.pid if self._link is not None else 0
+
+    async def open(self, nursery: trio.Nursery) -> tuple[KeeperLink, list[HeldWorker], int]:
+        """Connect to a living keeper, or start one: its link, the workers it holds, the state memfd or -1."""
+        self._nursery = nursery
+        connection = keeper_process.connect(self._path)
+        if connection is not None:
+            link = KeeperLink(connection)
+            try:
+                held, state_fd = await link.greet()
+            except KeeperGoneError as error:
+                link.close()
+                self._bus.publish("keeper.died", "warning", error=str(error))
+            else:
+                self._use(link)
+                self._bus.publish("keeper.adopted", pid=link.pid, workers=len(held))
+                return link, held, state_fd
+        return await self._start(), [], -1
+
+    async def current(self) -> KeeperLink:
+        """Get the keeper for a launch; a dead one is replaced. KeeperGoneError where none will live."""
+        async with self._lock:
+            if self._link is not None and not self._link.gone.is_set():
+                return self._link
+            self._bus.publish("keeper.died", "error", pid=self.pid, error=self._reap())
+            link = await self._start()
+            self._bus.publish("keeper.replaced", "warning", pid=link.pid)
+            return link
+
+    async def hold_state(self, fd: int) -> None:
+        """Have the state memfd kept, by this keeper and its replacements."""
+        self._state_fd = fd
+        if self._link is not None:
+            await self._link.hold_state(fd)
+
+    async def dismiss(self, timeout_s: float = 5.0) -> None:
+        """Let the keeper leave, now that it has no workers, and wait for it."""
+        if self._link is None:
+            return
+        await self._link.dismiss()
+        with trio.move_on_after(timeout_s):
+            await self._link.gone.wait()
+        self._link.close()
+        self._reap()
+        with suppress(FileNotFoundError):
+            os.unlink(self._path)
+
+    async def _start(self) -> KeeperLink:
+        failure = ""
+        for _ in range(STARTS):
+            self._started += 1
+            unit = f"nsvisor-workers-{os.getpid()}-{self._started}.scope"
+            wrapper = keeper_process.scope_command(self._environ, os.geteuid(), unit)
+            try:
+                link = await self._start_with(wrapper)
+            except KeeperGoneError as error:
+                failure = str(error)
+                if wrapper:
+                    self._bus.publish("keeper.scope_failed", "warning", unit=unit, error=failure)
+                    try:
+                        link = await self._start_with([])
+                    except KeeperGoneError as again:
+                        failure = str(again)
+                        continue
+                else:
+                    continue
+            self._bus.publish("keeper.started", pid=link.pid, scope=unit if wrapper else "")
+            if self._state_fd >= 0:
+                await link.hold_state(self._state_fd)
+            return link
+        raise KeeperGoneError(f"no keeper can be started: {failure}")
+
+    async def _start_with(self, wrapper: list[str]) -> KeeperLink:
+        self._reap()
+        try:
+            listening = keeper_process.listen(self._path)
+            with listening:
+                self._process = keeper_process.start_keeper(
+                    self._environ, wrapper, listener=listening.fileno(), adopt_timeout_s=self._adopt_timeout_s
+                )
+                connection = keeper_process.connect(self._path)
+        except OSError as error:
+            raise KeeperGoneError(f"cannot start it: {error}") from None
+        if connection is None:
+            raise KeeperGoneError("its socket refuses connections")
+        link = KeeperLink(connection)
+        try:
+            await link.greet()
+        except KeeperGoneError:
+            link.close()
+            raise KeeperGoneError(f"it died at once ({self._reap()}); its words are on standard error") from None
+        self._use(link)
+        return link
+
+    def _use(self, link: KeeperLink) -> None:
+        if self._nursery is None:
+            raise RuntimeError("open() comes first")
+        if self._link is not None:
+            self._link.close()
+        self._link = link
+        self._nursery.start_soon(link.run)
+
+    def _reap(self) -> str:
+        """Reap a keeper of ours that has ended: how it did."""
+        if self._process is None:
+            return "it was not started by this daemon"
+        try:
+            code = self._process.wait(timeout=1.0)
+        except subprocess.TimeoutExpired:
+            return "it still runs"
+        self._process = None
+        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

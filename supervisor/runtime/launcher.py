@@ -1,0 +1,212 @@
+"""Launching: plan to sandbox, by way of the keeper, with a record of every phase."""
+
+import errno
+import os
+import signal
+import socket
+import struct
+from collections.abc import Callable
+from contextlib import suppress
+
+import msgspec
+import trio
+
+from supervisor.kernel import clone as flags
+from supervisor.runtime.id_maps import write_maps
+from supervisor.runtime.joins import JoinError, Pids, open_joins
+from supervisor.runtime.keeper_link import ExitStatus, KeeperGoneError, KeeperLink, Refused
+from supervisor.runtime.setup_record import SetupRecord
+from supervisor.sandbox.hints import SETUP_TIMEOUT
+from supervisor.sandbox.plan import Plan
+from supervisor.spec.facts import HostFacts
+from supervisor.spec.records import PhaseRecord
+from supervisor.wire import encode_plan, pack, unpack
+
+FRAME_BYTES = 65536
+
+OnPhase = Callable[[PhaseRecord], None]
+OnTerminal = Callable[[int], None]
+
+
+class Child(msgspec.Struct):
+    """A sandbox's first process, alive or not yet forgotten."""
+
+    name: str  # web-0#17
+    pid: int
+    pidfd: int
+    keeper: KeeperLink
+
+    async def exited(self) -> ExitStatus | None:
+        """Wait until it has ended: its status, or None where its keeper is gone and nobody knows."""
+        await trio.lowlevel.wait_readable(self.pidfd)
+        return await self.keeper.exit_status(self.name)
+
+    def close(self) -> None:
+        """Let go of the pidfd."""
+        os.close(self.pidfd)
+
+
+class LaunchOrder(msgspec.Struct):
+    """One launch."""
+
+    plan: Plan
+    incarnation: int
+    stop: tuple[int, float]  # signal number and grace in seconds: the keeper's, should it have to
+    stdio: tuple[int, int, int]
+    keep: list[int]  # held by the keeper for the next daemon
+    timeout_s: float
+    on_phase: OnPhase
+    on_child: Callable[[Child], None]  # as soon as it is known, which is before it does anything
+    on_terminal: OnTerminal | None = None  # takes the pty's master
+
+    @property
+    def name(self) -> str:
+        """Of the incarnation."""
+        return f"{self.plan.instance}#{self.incarnation}"
+
+
+async def launch(
+    order: LaunchOrder, keeper: KeeperLink, facts: HostFacts, pids: Pids
+) -> tuple[SetupRecord, Child | None]:
+    """Build one sandbox: its record, and its first process where one was forked; the record says whether it failed.
+
+    KeeperGoneError where the keeper died before the fork was known: nothing lives then, another may be asked.
+    """
+    record = SetupRecord(order.plan, order.incarnation, facts)
+    try:
+        join_fds, join_kinds = open_joins(order.plan.joins, pids)
+    except JoinError as error:
+        step = order.plan.steps[error.index]
+        name = errno.errorcode.get(error.error.errno or 0, "")
+        order.on_phase(record.fail(step, record.requested_ns, record.requested_ns, name, "open", str(error)))
+        return record, None
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    plan_fd = os.memfd_create("plan", os.MFD_CLOEXEC)
+    try:
+        os.write(plan_fd, encode_plan([(step.phase, step.arguments) for step in order.plan.steps]))
+        fds = {"plan": [plan_fd], "channel": [theirs.fileno()], "stdio": list(order.stdio)}
+        fds |= {"keep": order.keep, "join": join_fds}
+        clone_flags = flags.CLONE_NEWUSER * order.plan.new_user | flags.CLONE_NEWPID * order.plan.new_pid
+        try:
+            pid, pidfd = await keeper.launch(order.name, clone_flags, order.stop, fds, join_kinds)
+        except Refused as refused:
+            theirs.close()
+            _drain_joins(ours, record, order.on_phase)
+            _refuse(record, refused, order.on_phase)
+            return record, None
+        theirs.close()
+        child = Child(order.name, pid, pidfd, keeper)
+        order.on_child(child)
+        ours.setblocking(False)
+        try:
+            with trio.move_on_after(order.timeout_s) as scope:
+                await _build(ours, record, order, child, facts)
+            if scope.cancelled_caught:
+                text = f"the set-up time-out of {order.timeout_s:g} s is over"
+                order.on_phase(record.fail_unfinished(errno_name=SETUP_TIMEOUT, message=text))
+        except BaseException:
+            send_signal(child.pidfd, signal.SIGKILL)
+            raise
+        if record.failure is not None:
+            send_signal(child.pidfd, signal.SIGKILL)  # a workload's process may have failed below a PID 1 that lives
+        return record, child
+    finally:
+        ours.close()
+        theirs.close()
+        for fd in (plan_fd, *join_fds):
+            os.close(fd)
+
+
+def _refuse(record: SetupRecord, refused: Refused, on_phase: OnPhase) -> None:
+    step = record.plan.steps[refused.index]
+    name = errno.errorcode.get(refused.number, "")
+    end = max(refused.start_ns, record.requested_ns)
+    on_phase(record.fail(step, refused.start_ns, end, name, refused.syscall, refused.text))
+
+
+def _drain_joins(ours: socket.socket, record: SetupRecord, on_phase: OnPhase) -> None:
+    """Take the frames of the joins that went well before the refusal."""
+    ours.setblocking(False)
+    while True:
+        try:
+            data = ours.recv(FRAME_BYTES)
+        except OSError:
+            return
+        if not data:
+            return
+        on_phase(record.frame(unpack(data)))
+
+
+async def _build(ours: socket.socket, record: SetupRecord, order: LaunchOrder, child: Child, facts: HostFacts) -> None:
+    """Say go, take frames, answer needs, until the end of the channel: handed over, failed, or dead."""
+    _say(ours, "go")
+    while True:
+        try:
+            data, control, _, _ = ours.recvmsg(FRAME_BYTES, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
+        except BlockingIOError:
+            await trio.lowlevel.wait_readable(ours)
+            continue
+        except ConnectionResetError:  # it died with our last message unread
+            data, control = b"", []
+        if not data:
+            break
+        tokens = unpack(data)
+        if tokens[0] == "need":
+            await _answer(
+                ours,
+                tokens[1],
+                [fd for _, _, value in control for (fd,) in struct.iter_unpack("i", value)],
+                order,
+                child,
+                facts,
+            )
+        elif tokens[0] == "exec":
+            record.frame(tokens)
+        else:
+            order.on_phase(record.frame(tokens))
+    if record.failure is None:
+        if record.handed_over_ns is not None:
+            order.on_phase(record.phases[-1])
+            return
+        await trio.lowlevel.wait_readable(child.pidfd)
+        status = await child.keeper.exit_status(child.name)
+        cause = (status.signal or f"exit code {status.code}") if status else "an unknown cause"
+        name = status.signal if status and status.signal else ""
+        order.on_phase(record.fail_unfinished(errno_name=name, message=f"the process died of {cause}"))
+
+
+async def _answer(
+    ours: socket.socket, what: str, fds: list[int], order: LaunchOrder, child: Child, facts: HostFacts
+) -> None:
+    try:
+        if what == "idmap":
+            await write_maps(child.pid, order.plan, facts)
+        elif what == "terminal" and order.on_terminal is not None:
+            order.on_terminal(fds.pop())
+        else:
+            raise OSError(errno.EINVAL, f"nobody answers the need {what!r}")  # noqa: TRY301
+    except OSError as error:
+        _say(ours, "done", error.errno or errno.EIO, error.strerror or str(error))
+    else:
+        _say(ours, "done", 0, "")
+    finally:
+        for fd in fds:
+            os.close(fd)
+
+
+def _say(ours: socket.socket, *tokens: str | int) -> None:
+    """Send; a sandbox that died is noticed by the end of its channel."""
+    with suppress(OSError):
+        ours.send(pack(*tokens), socket.MSG_NOSIGNAL)
+
+
+def send_signal(pidfd: int, number: int) -> bool:
+    """Send a signal through a pidfd; False where the process has ended."""
+    try:
+        signal.pidfd_send_signal(pidfd, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+__all__ = ["Child", "KeeperGoneError", "LaunchOrder", "launch", "send_signal"]

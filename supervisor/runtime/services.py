@@ -1,0 +1,71 @@
+"""What every instance uses of its daemon."""
+
+import os
+from typing import TYPE_CHECKING
+
+import trio
+
+from supervisor.runtime.joins import Pids
+from supervisor.runtime.keepers import Keepers
+from supervisor.runtime.state import StateFile
+from supervisor.spec.facts import HostFacts
+from supervisor.spec.records import ExitRecord
+from supervisor.telemetry.bus import EventBus
+
+if TYPE_CHECKING:
+    from supervisor.runtime.instance import Instance
+
+
+class Services:
+    """One for the fleet. facts and slots change at a reload."""
+
+    def __init__(
+        self,
+        bus: EventBus,
+        keepers: Keepers,
+        state: StateFile,
+        facts: HostFacts,
+        nursery: trio.Nursery,
+        state_directory: str,
+        start_concurrency: int,
+        pids: Pids,
+    ) -> None:
+        """pids: of the first process of a worker's sandbox, for joins."""
+        self.bus = bus
+        self.keepers = keepers
+        self.state = state
+        self.facts = facts
+        self.nursery = nursery
+        self.pids = pids
+        self.slots = trio.CapacityLimiter(start_concurrency)
+        self.log_directory = os.path.join(state_directory, "logs")
+        self.history_directory = os.path.join(state_directory, "history")
+        self.null_fd = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+
+    def publish_exit(self, instance: "Instance", record: ExitRecord) -> None:
+        """worker.exited."""
+        expected = record.clean or record.requested_by is not None
+        usage = record.rusage
+        fields: dict[str, object] = {
+            "worker": instance.worker.name,
+            "instance": instance.name,
+            "incarnation": record.incarnation,
+            "cause": record.cause,
+            "uptime_s": round(record.uptime_s, 3),
+            "clean": record.clean,
+        }
+        optional = ("code", "signal", "phase", "errno", "requested_by")
+        fields |= {key: value for key in optional if (value := getattr(record, key)) is not None}
+        if record.core_dumped:
+            fields["core_dumped"] = True
+        if usage is not None:
+            fields |= {"user_s": usage.user_s, "system_s": usage.system_s, "max_rss_bytes": usage.max_rss_bytes}
+        self.bus.publish("worker.exited", "info" if expected else "warning", **fields)
+
+    def publish_history_error(self, instance: "Instance", error: OSError) -> None:
+        """history.failed: exits are remembered by this daemon only."""
+        self.bus.publish("history.failed", "error", instance=instance.name, error=str(error))
+
+    def close(self) -> None:
+        """Let go of the descriptors."""
+        os.close(self.null_fd)

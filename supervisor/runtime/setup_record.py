@@ -1,0 +1,112 @@
+"""Frames of one launch, joined with its plan: what each phase did, how long it took, why it failed."""
+
+import errno
+import time
+from typing import Literal
+
+from supervisor.sandbox.hints import SETUP_TIMEOUT, hint
+from supervisor.sandbox.ids import PlanError
+from supervisor.sandbox.plan import Plan, Step
+from supervisor.spec.facts import HostFacts
+from supervisor.spec.records import LaunchRecord, PhaseRecord
+
+
+class SetupRecord:
+    """Grows with each frame. Times: CLOCK_MONOTONIC, ns, from when the launch was requested."""
+
+    def __init__(self, plan: Plan, incarnation: int, facts: HostFacts) -> None:
+        self.plan = plan
+        self.incarnation = incarnation
+        self.facts = facts
+        self.requested_ns = time.monotonic_ns()
+        self.requested_at = time.time()
+        self.phases: list[PhaseRecord] = []
+        self.handed_over_ns: int | None = None  # when nsinit was about to call execve
+        self.failure: PhaseRecord | None = None
+
+    def frame(self, tokens: list[str]) -> PhaseRecord:
+        """Take a `phase` or an `exec` frame (nsinit/channel.py)."""
+        index, start = int(tokens[1]), int(tokens[2])
+        step = self.plan.steps[index]
+        if tokens[0] == "exec":
+            self.handed_over_ns = start
+            return self._add(step, start, start, "ok")
+        _, _, _, end, outcome, number, syscall, message = tokens
+        if outcome == "failed":
+            name = errno.errorcode.get(int(number), "") if int(number) else ""
+            return self.fail(step, start, int(end), name, syscall, message)
+        return self._add(step, start, int(end), outcome, message)
+
+    def fail(
+        self, step: Step, start: int, end: int, errno_name: str, syscall: str, message: str, *, outcome: str = "failed"
+    ) -> PhaseRecord:
+        """Record the phase at which the launch ended, with its hint."""
+        if self.handed_over_ns is not None:  # execve came back: its own frame replaces the one that announced it
+            self.phases.pop()
+            self.handed_over_ns = None
+        found = hint(
+            step.phase,
+            errno_name or "",
+            step.detail,
+            self.facts,
+            syscall=syscall,
+            message=message,
+            instance=self.plan.instance,
+        )
+        self.failure = PhaseRecord(
+            phase=step.phase,
+            detail=step.detail,
+            outcome="pending" if outcome == "pending" else "failed",
+            start_us=(start - self.requested_ns) // 1000,
+            duration_us=(end - start) // 1000,
+            errno=errno_name or None,
+            syscall=syscall or None,
+            message=message or None,
+            hint=str(found) if found else None,
+        )
+        self.phases.append(self.failure)
+        return self.failure
+
+    def fail_plan(self, error: PlanError) -> PhaseRecord:
+        """Record a plan that could not be made, as the failure of the phase it was about."""
+        now = time.monotonic_ns()
+        return self.fail(Step(error.phase, error.detail), now, now, error.errno_name, "", str(error))
+
+    def fail_unfinished(self, *, errno_name: str, message: str) -> PhaseRecord:
+        """Record the phase that was running when the process died (its signal as errno_name) or the time was over."""
+        now = time.monotonic_ns()
+        done = len(self.phases)
+        step = self.plan.steps[min(done, len(self.plan.steps) - 1)]
+        last = self.phases[-1] if self.phases else None
+        start = self.requested_ns + (last.start_us + last.duration_us) * 1000 if last else self.requested_ns
+        outcome = "pending" if errno_name == SETUP_TIMEOUT else "failed"
+        return self.fail(step, start, now, errno_name, "", message, outcome=outcome)
+
+    def finished(self) -> LaunchRecord:
+        """The record so far, as a whole."""
+        if self.failure is None:
+            outcome: Literal["ok", "failed", "timeout", "interrupted"]
+            outcome = "ok" if self.handed_over_ns is not None else "interrupted"
+        else:
+            outcome = "timeout" if self.failure.outcome == "pending" else "failed"
+        end = self.handed_over_ns or time.monotonic_ns()
+        return LaunchRecord(
+            instance=self.plan.instance,
+            incarnation=self.incarnation,
+            requested_at=self.requested_at,
+            duration_us=(end - self.requested_ns) // 1000,
+            outcome=outcome,
+            phases=tuple(self.phases),
+        )
+
+    def _add(self, step: Step, start: int, end: int, outcome: str, message: str = "") -> PhaseRecord:
+        record = PhaseRecord(
+            phase=step.phase,
+            detail=step.detail,
+            outcome="skipped" if outcome == "skipped" else "ok",
+            start_us=(start - self.requested_ns) // 1000,
+            duration_us=(end - start) // 1000,
+            message=message or None,
+        )
+        self.phases.append(record)
+        return record

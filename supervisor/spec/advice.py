@@ -1,0 +1,64 @@
+"""What loads but will hardly work on this machine, as it is now: for `nsvisor check`."""
+
+import os
+from collections.abc import Iterator, Sequence
+
+from supervisor.spec.errors import ConfigError, Problem
+from supervisor.spec.locate import Path
+from supervisor.spec.model import Fleet, Worker
+from supervisor.spec.show import LONGEST_PATH, show, show_key
+from supervisor.spec.source import ABSENT, Source, read_source
+
+
+def warnings(fleet: Fleet) -> tuple[Problem, ...]:
+    """Look on the disk for what the fleet names. Nothing here is an error: a bind's source may come later."""
+    sources = []
+    for file in fleet.files:
+        try:
+            sources.append(read_source(file))
+        except ConfigError:
+            continue  # changed since it was loaded: the line is not known then
+    found: dict[Problem, None] = {}
+    if not fleet.workers:
+        file = fleet.files[0] if fleet.files else "nsvisor"
+        found[Problem(file, None, "", "no workers: add a table [worker.NAME] with a command")] = None
+    for worker in fleet.workers.values():
+        for path, value, message in _of_worker(worker):
+            file, line, key = _place(sources, fleet, worker.name, path)
+            found[Problem(file, line, key, message, show(value, longest=LONGEST_PATH))] = None
+    return tuple(found)
+
+
+def _of_worker(worker: Worker) -> Iterator[tuple[Path, object, str]]:
+    rootfs, restart = worker.rootfs, worker.restart
+    if rootfs.path is not None and not os.path.isdir(rootfs.path):
+        what = "is no directory" if os.path.lexists(rootfs.path) else "does not exist"
+        yield ("rootfs", "path"), rootfs.path, what
+    for index, mount in enumerate(worker.mounts):
+        if mount.source is not None and not os.path.exists(mount.source):
+            yield ("mounts", index, "source"), mount.source, "does not exist"
+    for kind in worker.namespaces.__struct_fields__:
+        yield from _joined(("namespaces", kind), getattr(worker.namespaces, kind))
+    yield from _joined(("network", "mode"), worker.network.mode)
+    if restart.delay_s == 0 and restart.max_restarts is None and restart.policy != "never":
+        yield ("restart", "delay"), restart.delay_s, "a worker that fails at once is restarted without pause and end"
+
+
+def _joined(key: Path, value: object) -> Iterator[tuple[Path, object, str]]:
+    if not isinstance(value, str):
+        return
+    kind, _, name = value.partition(":")
+    if kind == "path" and not os.path.exists(name):
+        yield key, value, "does not exist"
+    if kind == "pid" and not os.path.exists(f"/proc/{name}"):
+        yield key, value, "no such process"
+
+
+def _place(sources: Sequence[Source], fleet: Fleet, name: str, path: Path) -> tuple[str, int | None, str]:
+    """Where a key of an effective worker is written, as far as the files still tell."""
+    prefixes: tuple[Path, ...] = (("worker", name), ("defaults",))
+    for prefix in prefixes:
+        for source in sources:
+            if source.get((*prefix, *path)) is not ABSENT:
+                return source.file, source.line((*prefix, *path)), show_key((*prefix, *path))
+    return (fleet.files[0] if fleet.files else "nsvisor"), None, show_key(("worker", name, *path))

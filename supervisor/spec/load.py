@@ -1,0 +1,169 @@
+"""Configuration files to a Fleet: all of it, or ConfigError with all that is wrong."""
+
+import os
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from supervisor.spec import env_file, forms, unsupported
+from supervisor.spec.convert import NOT_YET, Converter, Values
+from supervisor.spec.errors import ConfigError, Problem
+from supervisor.spec.locate import Path
+from supervisor.spec.merge import build, conflicts, merge, merge_tables
+from supervisor.spec.model import Fleet, Supervisor, Worker
+from supervisor.spec.origin import Origin
+from supervisor.spec.paths import config_candidates
+from supervisor.spec.relations import check_relations, with_joined
+from supervisor.spec.report import Report
+from supervisor.spec.source import Source, read_source, read_text
+from supervisor.spec.validate import check_worker
+
+_TABLES = ("supervisor", "defaults", "worker")
+
+
+def find_config(explicit: str | None, environ: Mapping[str, str], uid: int) -> str:
+    """The path of the configuration: `explicit`, $NSVISOR_CONFIG, else the first that exists. ConfigError when none."""
+    named = explicit or environ.get("NSVISOR_CONFIG")
+    if named:
+        return named
+    candidates = config_candidates(environ, uid)
+    for candidate in candidates:
+        if os.path.lexists(candidate):
+            return candidate
+    places = ", ".join(candidates) or "nowhere: neither $XDG_CONFIG_HOME nor $HOME is set"
+    message = f"cannot find a configuration; looked for {places}; name one by --config or $NSVISOR_CONFIG"
+    raise ConfigError([Problem("nsvisor", None, "", message)])
+
+
+def load_config(path: str, environ: Mapping[str, str] | None = None) -> Fleet:
+    """Load a file and the `*.toml` of the folder beside it, `nsvisor.d` for `nsvisor.toml`, in the order of names."""
+    folder = os.path.splitext(path)[0] + ".d"
+    try:
+        found = sorted(name for name in os.listdir(folder) if name.endswith(".toml") and not name.startswith("."))
+    except FileNotFoundError:
+        found = []
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a path"
+        raise ConfigError([Problem(folder, None, "", f"cannot read: {reason}")]) from None
+    return load([path, *(os.path.join(folder, name) for name in found)], environ)
+
+
+def load(paths: Sequence[str], environ: Mapping[str, str] | None = None) -> Fleet:
+    """Load files as one configuration. Nothing may be set by two of them."""
+    report = Report()
+    sources = []
+    for path in paths:
+        report.read_file(path)
+        try:
+            sources.append(read_source(path))
+        except ConfigError as error:
+            report.extend(error.problems)
+    return _Loader(report, sources, os.environ if environ is None else environ).fleet()
+
+
+def load_text(text: str, file: str = "<text>", environ: Mapping[str, str] | None = None) -> Fleet:
+    """Load one text as if it stood in `file`, whose folder relative paths are relative to."""
+    report = Report()
+    report.read_file(file)
+    return _Loader(report, [Source(text, file)], os.environ if environ is None else environ).fleet()
+
+
+class _Loader:
+    def __init__(self, report: Report, sources: list[Source], environ: Mapping[str, str]) -> None:
+        self._report = report
+        self._sources = sources
+        self._environ = environ
+        self._whole = not report  # every file could be read
+        self._env_files: dict[str, dict[str, str] | str] = {}  # variables, or why there are none
+
+    def fleet(self) -> Fleet:
+        for source in self._sources:
+            self._top(source)
+        supervisor = self._shared("supervisor", Supervisor, "supervisor")
+        defaults = self._shared("defaults", Worker, "worker")
+        with_defaults = [source for source in self._sources if "defaults" in source.data]
+        workers: dict[str, Worker] = {}
+        origins: dict[str, Origin] = {}
+        for name, source in self._owners().items():
+            converter = Converter(self._report, source, self._environ)
+            own = converter.table(Worker, source.data["worker"][name], ("worker", name), ("worker",))
+            origin = Origin(self._report, source, name, with_defaults)
+            worker = self._worker(name, merge(defaults, own), origin)
+            check_worker(worker, origin)
+            workers[name], origins[name] = worker, origin
+        if self._whole:  # else what is named may stand in the file that could not be read
+            check_relations(workers, origins)
+        self._report.raise_if_any()
+        return Fleet(
+            supervisor=build(Supervisor, supervisor),
+            workers={name: with_joined(worker) for name, worker in workers.items()},
+            files=tuple(source.path for source in self._sources),
+        )
+
+    def _top(self, source: Source) -> None:
+        for key, value in source.data.items():
+            if unsupported.key((key,)):
+                self._report.add(source, (key,), NOT_YET)
+            elif key not in _TABLES:
+                near = forms.nearest(key, _TABLES)
+                allowed = "[supervisor], [defaults], [worker.NAME]"
+                self._report.add(source, (key,), "unknown key", allowed=allowed, nearest=near)
+            elif key == "worker" and not isinstance(value, dict):
+                self._report.add(source, (key,), "wrong type", value=value, allowed="tables named [worker.NAME]")
+
+    def _shared(self, table: str, struct: type[msgspec.Struct], known_as: str) -> Values:
+        """A table that files may share; none may set what an earlier one sets."""
+        values: Values = {}
+        earlier: list[Source] = []
+        for source in self._sources:
+            raw = source.data.get(table)
+            if raw is None:
+                continue
+            converter = Converter(self._report, source, self._environ)
+            values = merge_tables(values, converter.table(struct, raw, (table,), (known_as,)))
+            for other in earlier:
+                for path in conflicts({table: other.data[table]}, {table: raw}):
+                    self._report.add(source, path, f"set twice; first at {_place(other, path)}")
+            earlier.append(source)
+        return values
+
+    def _owners(self) -> dict[str, Source]:
+        """The file of each worker."""
+        owners: dict[str, Source] = {}
+        for source in self._sources:
+            tables = source.data.get("worker")
+            for name in tables if isinstance(tables, dict) else ():
+                first = owners.setdefault(name, source)
+                if first is not source:
+                    path = ("worker", name)
+                    self._report.add(source, path, f"defined twice; first at {_place(first, path)}")
+        return owners
+
+    def _worker(self, name: str, values: Values, origin: Origin) -> Worker:
+        variables: dict[str, str] = {}
+        if origin.ok("env_file"):
+            for index, path in enumerate(values.get("env_file", ())):
+                variables.update(self._variables(path, ("env_file", index), origin))
+        env = {**variables, **values.get("env", {})}
+        return build(Worker, {"command": (), **values, "name": name, "env": env})
+
+    def _variables(self, path: str, key: Path, origin: Origin) -> dict[str, str]:
+        """What an environment file sets; each file is read once."""
+        if path not in self._env_files:
+            try:
+                self._env_files[path] = env_file.parse(read_text(path))
+            except ConfigError as error:
+                self._env_files[path] = error.problems[0].message
+            except env_file.EnvFileError as error:
+                self._report.extend([Problem(path, error.line, "", str(error))])
+                self._env_files[path] = {}
+        read = self._env_files[path]
+        if isinstance(read, dict):
+            return read
+        origin.add(key, read)
+        return {}
+
+
+def _place(source: Source, path: tuple[str, ...]) -> str:
+    line = source.line(path)
+    return source.file if line is None else f"{source.file}:{line}"

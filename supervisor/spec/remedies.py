@@ -1,0 +1,11 @@
+"""Commands that put a host right: the words that hints and the doctor share. {user} stands for the user's name."""
+
+ALLOW_USER_NAMESPACES = "sudo sysctl -w kernel.unprivileged_userns_clone=1"
+ALLOW_APPARMOR_USER_NAMESPACES = "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
+RAISE_NAMESPACES = "sudo sysctl -w user.max_{kind}_namespaces=15000"
+RAISE_KEYS = "sudo sysctl -w kernel.keys.maxkeys=20000 kernel.keys.maxbytes=2000000"
+INSTALL_UIDMAP = "sudo apt install uidmap"
+ADD_SUBIDS = "sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
+ENABLE_LINGER = "sudo loginctl enable-linger {user}"
+UNMASK_PROC = "docker run --security-opt systempaths=unconfined --security-opt seccomp=unconfined …"
+RAISE_PROCESSES = "systemctl show -p TasksMax user-$(id -u).slice; ulimit -u"

@@ -1,0 +1,124 @@
+"""Events: published once, logged, kept for a while, handed to whoever follows them."""
+
+import time
+from collections.abc import Callable
+from typing import Any, Self
+
+import msgspec
+import trio
+
+from supervisor.telemetry.light import structlog
+from supervisor.telemetry.setup import LEVELS
+
+KEPT = 1000  # events that a subscriber may lag behind or ask for again
+
+
+class EventRecord(msgspec.Struct, frozen=True):
+    """One event. Ids count up from 1 in each daemon's life; time is wall clock, seconds since the epoch."""
+
+    id: int
+    time: float
+    level: str
+    event: str
+    fields: dict[str, Any]
+
+
+class EventBus:
+    """publish() logs by structlog, once configure() was called, and wakes the subscribers. One thread only."""
+
+    def __init__(self, level: str = "info") -> None:
+        self.last_id = 0
+        self._kept: list[EventRecord] = []  # id N is at (N - 1) % KEPT
+        self._readers = trio.lowlevel.ParkingLot()
+        self._observers: dict[str, Callable[[dict[str, Any]], None]] = {}
+        self._closed = False
+        self.set_level(level)
+
+    def set_level(self, level: str) -> None:
+        """Events below this level are neither logged nor kept. After a second configure(), call this too."""
+        self._threshold = LEVELS[level]
+        self._log: Any = structlog.get_logger() if structlog.is_configured() else None
+
+    def publish(self, event: str, level: str = "info", **fields: Any) -> None:
+        """Say that something happened. `timestamp` is no name for a field."""
+        observer = self._observers.get(event)
+        if observer is not None:
+            observer(fields)
+        if LEVELS[level] < self._threshold:
+            return
+        number = self.last_id + 1
+        record = EventRecord(number, time.time(), level, event, fields)
+        if number > KEPT:
+            self._kept[(number - 1) % KEPT] = record
+        else:
+            self._kept.append(record)
+        self.last_id = number
+        if self._log is not None:
+            getattr(self._log, level)(event, timestamp=record.time, **fields)
+        if self._readers:
+            self._readers.unpark_all()
+
+    def observe(self, event: str, observer: Callable[[dict[str, Any]], None]) -> None:
+        """Call this function with the fields of every such event, whatever its level. One for each event."""
+        if event in self._observers:
+            raise ValueError(f"{event} is observed already")
+        self._observers[event] = observer
+
+    def subscribe(self, after: int = 0) -> "Subscription":
+        """Every event with a greater id that is still kept, then the new ones. `last_id`: only the new ones.
+
+        An id that was not given out yet is one of an earlier daemon's: all that is kept follows.
+        """
+        if after > self.last_id:
+            after = 0
+        return Subscription(self, after + 1 if after else self._oldest)
+
+    def close(self) -> None:
+        """Subscriptions end once they have handed out what is kept."""
+        self._closed = True
+        self._readers.unpark_all()
+
+    @property
+    def _oldest(self) -> int:
+        return max(1, self.last_id - KEPT + 1)
+
+
+class Subscription:
+    """Events in order, by `async for`. Who reads too slowly loses the oldest and gets `events.lost` in their place.
+
+    It is a place in what the bus keeps, so it costs the publisher nothing.
+    """
+
+    def __init__(self, bus: EventBus, following: int) -> None:
+        self._bus = bus
+        self._next = following
+        self._closed = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> EventRecord:
+        bus = self._bus
+        await trio.lowlevel.checkpoint()
+        while not self._closed:
+            if self._next <= bus.last_id:
+                return self._take()
+            if bus._closed:
+                break
+            await bus._readers.park()
+        raise StopAsyncIteration
+
+    def _take(self) -> EventRecord:
+        bus = self._bus
+        oldest = bus._oldest
+        if self._next < oldest:
+            lost, self._next = oldest - self._next, oldest
+            return EventRecord(oldest - 1, time.time(), "warning", "events.lost", {"lost": lost})
+        record = bus._kept[(self._next - 1) % KEPT]
+        self._next += 1
+        return record
+
+    def close(self) -> None:
+        """Receive no more; who waits for the next event is told so."""
+        self._closed = True
+        self._bus._readers.unpark_all()

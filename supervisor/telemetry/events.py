@@ -1,0 +1,177 @@
+"""Every event that is ever published: its name, levels, one line, its fields. docs/reference/events.md is made of it.
+
+Names are constant and of the form `noun.verb`; everything variable is a field, with its unit in the field's name.
+"""
+
+from typing import NamedTuple
+
+
+class EventType(NamedTuple):
+    """One kind of event."""
+
+    levels: tuple[str, ...]  # the usual one first
+    text: str
+    fields: tuple[str, ...]
+
+
+DEBUG, INFO, WARNING, ERROR = ("debug",), ("info",), ("warning",), ("error",)
+INSTANCE = ("worker", "instance", "incarnation")
+
+EVENTS = {
+    "daemon.started": EventType(
+        INFO, "the daemon has read its configuration", ("version", "pid", "uid", "files", "instances", "kernel")
+    ),
+    "daemon.ready": EventType(INFO, "the first start of every worker was decided", ("duration_us", "instances")),
+    "daemon.adopted": EventType(
+        INFO, "workers of an earlier daemon go on under this one", ("instances", "keeper_pid", "lost")
+    ),
+    "daemon.reloaded": EventType(
+        INFO, "the configuration was read again and applied", ("added", "removed", "changed", "unchanged")
+    ),
+    "daemon.reload_failed": EventType(
+        ERROR, "the configuration was refused; the one in force stays", ("problems", "error")
+    ),
+    "daemon.notify_failed": EventType(
+        WARNING, "the service manager could not be told a state", ("state", "errno", "error")
+    ),
+    "daemon.records_lost": EventType(
+        WARNING, "records were lost because standard error took none for a while", ("lost",)
+    ),
+    "daemon.stopping": EventType(INFO, "the daemon ends all workers, then itself", ("by",)),
+    "daemon.stopped": EventType(INFO, "the daemon leaves", ("uptime_s", "left")),
+    "keeper.started": EventType(INFO, "a keeper answers and takes launches", ("pid", "scope", "duration_us")),
+    "keeper.adopted": EventType(INFO, "the keeper of an earlier daemon was taken over", ("pid", "instances")),
+    "keeper.died": EventType(ERROR, "the keeper is gone; workers go on without it", ("pid", "cause", "error")),
+    "keeper.replaced": EventType(WARNING, "a new keeper takes the next launches", ("pid", "old_pid")),
+    "setup.phase": EventType(
+        ("info", "debug", "error"),
+        "one phase of one launch: debug when a restart repeats a success, error when it failed",
+        (
+            *INSTANCE,
+            "phase",
+            "detail",
+            "start_us",
+            "duration_us",
+            "outcome",
+            "errno",
+            "syscall",
+            "message",
+            "hint",
+        ),
+    ),
+    "setup.completed": EventType(
+        INFO,
+        "the sandbox is built and the command executed; `phases` holds each duration",
+        (*INSTANCE, "duration_us", "phases"),
+    ),
+    "setup.failed": EventType(
+        ERROR,
+        "the sandbox could not be built",
+        (*INSTANCE, "duration_us", "outcome", "phase", "detail", "errno", "syscall", "message", "hint"),
+    ),
+    "worker.waiting": EventType(INFO, "waits for what it requires", (*INSTANCE, "by", "why")),
+    "worker.launching": EventType(INFO, "its sandbox is about to be built", (*INSTANCE, "by", "restarts")),
+    "worker.running": EventType(INFO, "the command runs", (*INSTANCE, "pid")),
+    "worker.ready": EventType(
+        INFO, "is ready, by the kind that it was configured with", (*INSTANCE, "kind", "after_ms")
+    ),
+    "worker.ready_timeout": EventType(ERROR, "was not ready in time and is stopped", (*INSTANCE, "timeout_s")),
+    "worker.probe_failed": EventType(ERROR, "its readiness cannot be probed", (*INSTANCE, "error")),
+    "worker.stable": EventType(
+        ("info", "debug"),
+        "ran long enough to forget earlier failures: debug where there were none",
+        (*INSTANCE, "failures"),
+    ),
+    "worker.stopping": EventType(INFO, "was asked to leave", (*INSTANCE, "by", "signal", "grace_s")),
+    "worker.killing": EventType(WARNING, "its whole tree is killed", (*INSTANCE, "by", "why", "signal")),
+    "worker.unkillable": EventType(ERROR, "does not die; no second copy is started", (*INSTANCE, "pid", "after_s")),
+    "worker.exited": EventType(
+        ("info", "warning", "error"),
+        "ended: warning when not clean, error when its set-up failed",
+        (
+            *INSTANCE,
+            "cause",
+            "code",
+            "signal",
+            "core_dumped",
+            "clean",
+            "requested_by",
+            "uptime_s",
+            "rusage",
+            "phase",
+            "errno",
+            "hint",
+            "stderr_tail",
+        ),
+    ),
+    "worker.backoff": EventType(
+        WARNING, "will be started again after a delay", (*INSTANCE, "delay_s", "failures", "next")
+    ),
+    "worker.crash_loop": EventType(
+        WARNING, "failed several times without a stable run; the backoff goes on", (*INSTANCE, "failures")
+    ),
+    "worker.stopped": EventType(INFO, "is down because somebody wanted it so", (*INSTANCE, "by")),
+    "worker.completed": EventType(INFO, "has ended and is not started again", (*INSTANCE, "reason")),
+    "worker.failed": EventType(ERROR, "is given up by its restart policy", (*INSTANCE, "reason")),
+    "worker.adopted": EventType(INFO, "goes on under this daemon", (*INSTANCE, "pid", "state")),
+    "worker.removed": EventType(INFO, "is no longer in the configuration", (*INSTANCE, "by")),
+    "log.failed": EventType(
+        ERROR,
+        "a worker's log file takes no more lines; the worker goes on, what it writes is counted and dropped",
+        ("instance", "incarnation", "path", "errno", "error"),
+    ),
+    "log.recovered": EventType(
+        WARNING,
+        "the log file is written again; what was lost meanwhile",
+        ("instance", "incarnation", "path", "lost_lines", "lost_bytes"),
+    ),
+    "log.dropped": EventType(
+        ERROR,
+        "the log file was closed before it could be written again; what was lost",
+        ("instance", "incarnation", "path", "lost_lines", "lost_bytes"),
+    ),
+    "log.repaired": EventType(
+        WARNING,
+        "a line that an earlier daemon could not finish was cut off the log file",
+        ("instance", "incarnation", "path", "cut_bytes"),
+    ),
+    "log.rotated": EventType(
+        DEBUG,
+        "the log file reached its size and a new one was begun",
+        ("instance", "incarnation", "path", "size_bytes"),
+    ),
+    "log.rotation_failed": EventType(
+        WARNING,
+        "the log file cannot be renamed and grows beyond its size; nothing is lost",
+        ("instance", "incarnation", "path", "errno", "error"),
+    ),
+    "control.listening": EventType(INFO, "the control socket takes requests", ("path",)),
+    "control.refused": EventType(WARNING, "a connection was refused: too many are open", ("connections",)),
+    "control.failed": EventType(ERROR, "a request failed for a reason of ours", ("error", "traceback")),
+    "cgroup.unavailable": EventType(WARNING, "the host gives no cgroup controllers", ("why",)),
+    "events.lost": EventType(WARNING, "the reader of events was too slow; so many were not kept for it", ("lost",)),
+    "library.warned": EventType(
+        ("warning", "error", "critical"), "a library has something to say", ("logger", "message")
+    ),
+}
+
+
+def reference() -> str:
+    """docs/reference/events.md: `python -m supervisor.telemetry.events > docs/reference/events.md`."""
+    lines = [
+        "# Events",
+        "",
+        "Generated from `supervisor/telemetry/events.py`. Each is a record on standard error, and in `nsvisor events`,",
+        "with `timestamp`, `level` and `event` beside the fields below.",
+        "",
+        "| event | level | meaning | fields |",
+        "|---|---|---|---|",
+    ]
+    for name, kind in EVENTS.items():
+        fields = ", ".join(f"`{field}`" for field in kind.fields) or "–"
+        lines.append(f"| `{name}` | {', '.join(kind.levels)} | {kind.text} | {fields} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(reference(), end="")

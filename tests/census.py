@@ -1,0 +1,57 @@
+"""What a test leaves behind: processes and mounts."""
+
+import ctypes
+import os
+import time
+from pathlib import Path
+
+PR_SET_CHILD_SUBREAPER = 36
+PATIENCE_S = 3.0
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every orphan among our descendants, so that none can hide."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def children() -> set[int]:
+    """Our children, those adopted among them."""
+    found: set[int] = set()
+    for task in Path("/proc/self/task").iterdir():
+        try:
+            found.update(int(pid) for pid in (task / "children").read_text().split())
+        except FileNotFoundError:  # the thread has ended
+            continue
+    return found
+
+
+def mounts() -> set[str]:
+    """The mount points of this namespace."""
+    return {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
+
+
+def leftover(before: set[int]) -> list[str]:
+    """One line for each child that was not there before, once it has had time to leave."""
+    deadline = time.monotonic() + PATIENCE_S
+    while new := {pid for pid in children() - before if not _reaped(pid)}:
+        if time.monotonic() > deadline:
+            return [_describe(pid) for pid in sorted(new)]
+        time.sleep(0.02)
+    return []
+
+
+def _reaped(pid: int) -> bool:
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] != 0
+    except ChildProcessError:
+        return True
+
+
+def _describe(pid: int) -> str:
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        command = "(gone meanwhile)"
+    return f"{pid}: {command}"

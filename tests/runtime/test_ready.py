@@ -1,0 +1,223 @@
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import trio
+
+from supervisor.runtime.ready import ProbeError, parse_address, tcp_ready
+from tests.accounts import Account, me
+
+
+@pytest.mark.parametrize(
+    ("address", "parsed"),
+    [
+        ("127.0.0.1:8080", ("127.0.0.1", 8080)),
+        ("localhost:1", ("localhost", 1)),
+        ("[::1]:65535", ("::1", 65535)),
+    ],
+)
+def test_addresses(address: str, parsed: tuple[str, int]) -> None:
+    assert parse_address(address) == parsed
+
+
+@pytest.mark.parametrize(
+    "address", ["", "80", ":80", "host", "host:", "host:http", "host:0", "host:65536", "::1:80", "h:²"]
+)
+def test_what_is_no_address(address: str) -> None:
+    with pytest.raises(ValueError, match="is not"):
+        parse_address(address)
+
+
+def listener(family: socket.AddressFamily = socket.AF_INET) -> socket.socket:
+    one = socket.socket(family)
+    one.bind(("::1" if family == socket.AF_INET6 else "127.0.0.1", 0))
+    return one
+
+
+async def test_waits_until_somebody_listens_in_our_own_network() -> None:
+    with listener() as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        done = trio.Event()
+
+        async def probe() -> None:
+            await tcp_ready(address, 0.02, os.getpid())
+            done.set()
+
+        with trio.fail_after(10):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(probe)
+                await trio.sleep(0.2)
+                assert not done.is_set()
+                server.listen()
+    assert done.is_set()
+
+
+async def test_ipv6() -> None:
+    with listener(socket.AF_INET6) as server, trio.fail_after(10):
+        server.listen()
+        await tcp_ready(f"[::1]:{server.getsockname()[1]}", 0.02)
+
+
+async def test_a_host_that_does_not_exist_is_no_time_out() -> None:
+    with trio.fail_after(30), pytest.raises(ProbeError, match=r"cannot resolve no\.such\.invalid"):
+        await tcp_ready("no.such.invalid:80", 0.02)
+
+
+async def test_a_process_that_is_gone() -> None:
+    process = subprocess.Popen(["true"])  # noqa: ASYNC220
+    process.wait()
+    with trio.fail_after(30), pytest.raises(ProbeError, match=f"process {process.pid}: open: No such file"):
+        await tcp_ready("127.0.0.1:80", 0.01, process.pid)
+
+
+# Who runs this starts a sandbox's worth of processes in a network of their own: an init that hides itself
+# (non-dumpable) and below it a server that listens after a while; then probes.
+SCENARIO = """
+import os, subprocess, sys, time
+import trio
+from supervisor.runtime.ready import ProbeError, tcp_ready
+
+INIT = '''
+import ctypes, os, subprocess, sys
+libc = ctypes.CDLL(None)
+uid = os.geteuid()
+# Without an execve after it, as nsinit: to look into such a process takes rights outside the new user namespace.
+if libc.unshare(0x40000000 if uid == 0 else 0x50000000) != 0:
+    sys.exit("unshare")
+if uid != 0:
+    with open("/proc/self/uid_map", "w") as file:
+        file.write(f"0 {uid} 1")
+server = subprocess.Popen([sys.executable, "-I", "-S", "-c", sys.argv[1], *sys.argv[3:]], stdin=0)
+if sys.argv[2] == "hidden":
+    libc.prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
+print("up", flush=True)
+sys.exit(server.wait())
+'''
+SERVER = '''
+import fcntl, select, socket, struct, sys, time
+with socket.socket() as control:
+    fcntl.ioctl(control, 0x8914, struct.pack("16sH14x", b"lo", 1))  # SIOCSIFFLAGS, IFF_UP
+if sys.argv[1] == "itself":  # loopback connects a port of the dynamic range to itself now and then: here always
+    with open("/proc/sys/net/ipv4/ip_local_port_range", "w") as file:
+        file.write("8080 8081")
+    for _ in range(100):
+        with socket.socket() as alone:
+            if alone.connect_ex(("127.0.0.1", 8080)) == 0 and alone.getsockname() == alone.getpeername():
+                break
+    else:
+        sys.exit("it never connected to itself")
+    sys.stdin.read()
+    sys.exit()
+server = socket.socket()
+server.bind(("127.0.0.1", 8080))
+if not select.select([0], [], [], float(sys.argv[1]))[0]:
+    server.listen()
+    sys.stdin.read()
+'''
+
+dumpable, delay_s, patience_s = sys.argv[1:4]
+init = subprocess.Popen([sys.executable, "-c", INIT, SERVER, dumpable, delay_s],
+                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+if dumpable == "hidden" and os.geteuid() != 0:
+    init.stdout.peek(1)
+    try:
+        os.stat(f"/proc/{init.pid}/ns/net")
+    except PermissionError:
+        pass
+    else:
+        sys.exit("it is not hidden")
+assert init.stdout.readline() == b"up\\n"
+
+def helpers():
+    found = 0
+    for pid in os.listdir("/proc"):
+        if pid.isdigit():
+            try:
+                with open(f"/proc/{pid}/stat") as stat, open(f"/proc/{pid}/cmdline", "rb") as command:
+                    mine = int(stat.read().rpartition(")")[2].split()[1]) == os.getpid()
+                    found += mine and b"nsinit import probe" in command.read()
+            except OSError:
+                pass
+    return found
+
+async def main():
+    before = trio.current_time()
+    with trio.move_on_after(float(patience_s)) as scope:
+        await tcp_ready("127.0.0.1:8080", 0.02, init.pid)
+    print(scope.cancelled_caught, round(trio.current_time() - before, 3), helpers())
+
+try:
+    trio.run(main)
+finally:
+    init.stdin.close()
+    assert init.wait() == 0
+"""
+
+
+def scenario(account: Account, python: Path, *arguments: str) -> tuple[bool, float, int]:
+    done = subprocess.run(
+        [python, "-W", "error", "-c", SCENARIO, *arguments],
+        check=False,
+        capture_output=True,
+        cwd="/",
+        timeout=60,
+        **account.identity(),  # type: ignore[call-overload]
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    cancelled, took_s, helpers = done.stdout.split()
+    return cancelled == b"True", float(took_s), int(helpers)
+
+
+@pytest.mark.parametrize("privileged", [False, True])
+@pytest.mark.parametrize("dumpable", ["shown", "hidden"])
+def test_a_server_in_a_network_of_its_own(
+    dumpable: str, privileged: bool, unprivileged: Account, program_bin: Path
+) -> None:
+    account = me() if privileged else unprivileged
+    cancelled, took_s, helpers = scenario(account, program_bin / "python", dumpable, "0.5", "20")
+    assert not cancelled
+    assert took_s > 0.2  # it did not listen at once
+    assert helpers == 0
+
+
+def test_a_probe_that_is_cancelled_leaves_no_helper(unprivileged: Account, program_bin: Path) -> None:
+    cancelled, took_s, helpers = scenario(unprivileged, program_bin / "python", "shown", "30", "0.5")
+    assert cancelled
+    assert took_s < 3
+    assert helpers == 0
+
+
+def test_a_connection_to_itself_is_no_answer(unprivileged: Account, program_bin: Path) -> None:
+    cancelled, _took_s, _helpers = scenario(unprivileged, program_bin / "python", "shown", "itself", "1.5")
+    assert cancelled
+
+
+def test_the_helper_leaves_when_nobody_listens_to_it_any_more() -> None:
+    program = """
+import os, subprocess, sys, time
+from supervisor.runtime import ready
+end, ours = os.pipe()
+helper = subprocess.Popen(
+    [sys.executable, "-I", "-S", "-c", ready._PROGRAM, ready._ROOT, str(os.getppid()), "127.0.0.1", "9", "10000"],
+    stdin=end)
+print(helper.pid, flush=True)
+def spent():
+    with open(f"/proc/{helper.pid}/stat") as stat:
+        return stat.read().rpartition(")")[2].split()[11:13]
+quiet, last = 0, None
+while quiet < 15:  # it is up, and waits
+    time.sleep(0.02)
+    quiet, last = (quiet + 1 if spent() == last else 0), spent()
+os.kill(os.getpid(), 9)
+"""
+    killed = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, timeout=30)
+    helper = int(killed.stdout)
+    deadline = time.monotonic() + 10
+    while (ended := os.waitpid(helper, os.WNOHANG)) == (0, 0):  # ours now: the test process adopts orphans
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert ended == (helper, 1 << 8)
