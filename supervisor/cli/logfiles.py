@@ -4,6 +4,7 @@ A file holds JSON lines; FILE.1 is the one before it, FILE.2 the one before that
 ends.
 """
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 
@@ -44,11 +45,9 @@ class LogReader:
 
     def everything(self) -> Iterator[bytes]:
         """Every line there is, oldest first. Read it to its end, once, before `fresh`."""
-        for descriptor in reversed(self._older()):
-            try:
+        with _closing(self._older()) as older:
+            for descriptor in reversed(older):
                 yield from _lines(descriptor)
-            finally:
-                os.close(descriptor)
         yield from self.fresh()
 
     def fresh(self) -> Iterator[bytes]:
@@ -79,8 +78,7 @@ class LogReader:
         """Descriptors of the files before this one, newest first."""
         found: dict[int, int] = {}  # by inode: a rotation meanwhile shows a file twice
         own = None if self._descriptor is None else os.fstat(self._descriptor).st_ino
-        number = 1
-        while (descriptor := _open(f"{self._path}.{number}")) is not None:
+        for descriptor in self._descriptors(1):
             inode = os.fstat(descriptor).st_ino
             if inode == own:  # rotated since it was opened: only what comes after is older
                 _close_all(found)
@@ -88,7 +86,6 @@ class LogReader:
                 os.close(descriptor)
             else:
                 found[inode] = descriptor
-            number += 1
         return list(found.values())
 
     def _newer(self) -> list[int]:
@@ -96,9 +93,8 @@ class LogReader:
         assert self._descriptor is not None  # noqa: S101 for the type checker
         own = os.fstat(self._descriptor).st_ino
         found: dict[int, int] = {}
-        number = 0
         # Where it is nowhere any more it was deleted by its age: what is there is newer.
-        while (descriptor := _open(f"{self._path}.{number}" if number else self._path)) is not None:
+        for descriptor in self._descriptors(0):
             inode = os.fstat(descriptor).st_ino
             if inode == own or inode in found:
                 os.close(descriptor)
@@ -106,18 +102,32 @@ class LogReader:
                 found[inode] = descriptor
             if inode == own:
                 break
-            number += 1
         return list(found.values())[::-1]
+
+    def _descriptors(self, first: int) -> Iterator[int]:
+        """Open the files from this number on. Upwards, as a rotation moves them: none slips through meanwhile.
+
+        A rotation also leaves a gap for a moment.
+        """
+        directory, name = os.path.split(self._path)
+        try:
+            present = os.listdir(directory or ".")
+        except FileNotFoundError:
+            return
+        suffixes = (one[len(name) + 1 :] for one in present if one.startswith(f"{name}."))
+        highest = max((int(suffix) for suffix in suffixes if suffix.isdecimal()), default=0)
+        for number in range(first, highest + 2):
+            descriptor = _open(f"{self._path}.{number}" if number else self._path)
+            if descriptor is not None:
+                yield descriptor
 
     def _backwards(self) -> Iterator[bytes]:
         """Whole lines, newest first, of this file and those before it."""
         assert self._descriptor is not None  # noqa: S101 for the type checker
         yield from _reversed_lines(self._descriptor, self._offset)
-        for descriptor in self._older():
-            try:
+        with _closing(self._older()) as older:
+            for descriptor in older:
                 yield from _reversed_lines(descriptor, os.fstat(descriptor).st_size)
-            finally:
-                os.close(descriptor)
 
 
 def _open(path: str) -> int | None:
@@ -125,6 +135,15 @@ def _open(path: str) -> int | None:
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
         return None
+
+
+@contextlib.contextmanager
+def _closing(descriptors: list[int]) -> Iterator[list[int]]:
+    try:
+        yield descriptors
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
 
 
 def _close_all(descriptors: dict[int, int]) -> None:

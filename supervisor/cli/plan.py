@@ -36,7 +36,10 @@ def command(settings: Settings, name: str, as_json: bool) -> None:
 def lines(plan: "Plan") -> list[str]:
     """Number, phase, detail; then what is not built yet."""
     rows = [(str(number), step.phase, step.detail) for number, step in enumerate(plan.steps, 1)]
-    found = [f"{plan.instance}: {len(rows)} phases", *plain_table(("#", "PHASE", "DETAIL"), rows, frozenset({"#"}))]
+    found = [
+        f"{plan.instance}: {len(rows)} phase{'' if len(rows) == 1 else 's'}",
+        *plain_table(("#", "PHASE", "DETAIL"), rows, frozenset({"#"})),
+    ]
     if plan.missing:
         found += ["", "Not built yet:", *(f"  {line}" for line in plan.missing)]
     return found

@@ -1,17 +1,17 @@
 """`nsvisor shutdown`."""
 
+import os
+import select
 from typing import TYPE_CHECKING
 
 import click
 
 from supervisor.cli.acting import seconds
-from supervisor.cli.common import ask, say
+from supervisor.cli.common import ask, say, socket_path
 from supervisor.cli.group import Settings
 
 if TYPE_CHECKING:
     from supervisor.control.client import ControlClient
-
-POLL_S = 0.05
 
 
 @click.command("shutdown")
@@ -24,25 +24,31 @@ def command(settings: Settings, wait: bool, timeout: str | None) -> int:
         raise click.UsageError("--timeout is for --wait")
     timeout_s = seconds(timeout)
 
-    import anyio  # noqa: PLC0415
+    from supervisor.control.models import Accepted, Names  # noqa: PLC0415
 
-    from supervisor.control.failures import NoDaemon  # noqa: PLC0415
-    from supervisor.control.models import Accepted, Names, VersionView  # noqa: PLC0415
-
-    async def question(client: "ControlClient") -> bool:
-        daemon = await client.get("/v1/version", VersionView)
+    async def question(client: "ControlClient") -> None:
         await client.post("/v1/shutdown", Names(), Accepted)
-        with anyio.move_on_after(timeout_s):
-            while wait:
-                try:
-                    if (await client.get("/v1/version", VersionView)).pid != daemon.pid:
-                        return True  # a service manager has started the next one
-                except NoDaemon:
-                    return True
-                await anyio.sleep(POLL_S)
-        return not wait
 
-    if ask(settings, question):
+    daemon = _pidfd(socket_path(settings)) if wait else None
+    ask(settings, question)
+    if daemon is None or _ended(daemon, timeout_s):
         return 0
     say(f"cannot see the daemon leave within {timeout}: `nsvisor ps` shows who keeps it")
     return 1
+
+
+def _pidfd(path: str) -> int | None:
+    """Of the process that listens there; None without one: the request will say so."""
+    from supervisor.control.sockets import listener_pid  # noqa: PLC0415
+
+    try:
+        pid = listener_pid(path)
+        return os.pidfd_open(pid) if pid else None
+    except OSError:
+        return None  # the request will say what is wrong
+
+
+def _ended(pidfd: int, timeout_s: float | None) -> bool:
+    waiting = select.poll()
+    waiting.register(pidfd, select.POLLIN)
+    return bool(waiting.poll(None if timeout_s is None else timeout_s * 1000))

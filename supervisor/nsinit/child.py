@@ -7,6 +7,7 @@ import os
 
 from supervisor.kernel import process as kernel
 from supervisor.kernel.libc import KernelError
+from supervisor.kernel.title import set_title
 from supervisor.nsinit.box import Box
 from supervisor.nsinit.channel import Channel
 from supervisor.nsinit.operations.table import OPERATIONS
@@ -54,7 +55,7 @@ def run(
         box.owns_pid_namespace = own_pid_namespace
         channel.wait_go()
         channel.phase(first - 1, cloned_at)
-        kernel.set_name("nsinit")
+        set_title("nsinit")
         _interpret(box, given.plan, first)
     finally:
         os._exit(SETUP_FAILED)

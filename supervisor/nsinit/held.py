@@ -6,7 +6,7 @@ import os
 
 
 class Held:
-    """A sandbox that was forked here: its pid, the descriptors kept for the next daemon, and how it is to be stopped."""
+    """A sandbox that was forked here: its pid, what is kept for the next daemon, how it is to be stopped."""
 
     def __init__(
         self, name: str, pid: int, pidfd: int, report: int, kept: list[int], stop_signal: int, grace_s: float

@@ -30,6 +30,7 @@ import time
 
 from supervisor.kernel import process as kernel
 from supervisor.kernel.libc import KernelError
+from supervisor.kernel.title import set_title
 from supervisor.nsinit.child import Descriptors
 from supervisor.nsinit.held import Held
 from supervisor.nsinit.launch import Refused, Request
@@ -249,7 +250,7 @@ def main(arguments: list[str]) -> None:
     for fd in (int(listener), int(connection)):
         if fd >= 0:
             os.set_inheritable(fd, False)
-    kernel.set_name("nsinit-keeper")
+    set_title("nsinit: keeper")
     with contextlib.suppress(KernelError):  # no keyrings here, or no quota: then there is none to share either
         # A sandbox that gets none of its own (kernel.keys.maxkeys is 200 a user) falls back to this empty one,
         # never to the login's.

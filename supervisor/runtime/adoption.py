@@ -39,7 +39,8 @@ async def adopt(
         taken.add(instance.name)
         instance.status = state.status
         incarnation = instance.incarnation = Incarnation(instance, state.status.incarnation)
-        services.nursery.start_soon(incarnation.resume, worker, keeper, state.started_at, state.exec_at)
+        incarnation.adopt(worker, keeper, state.started_at, state.exec_at)  # before the old deadline may fire
+        services.nursery.start_soon(incarnation.resume, worker)
     async with trio.open_nursery() as nursery:
         for worker in strays:
             nursery.start_soon(_end_stray, worker, keeper, services)

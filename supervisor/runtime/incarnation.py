@@ -2,7 +2,6 @@
 
 import errno
 import os
-import signal
 import time
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from supervisor.runtime.output import Stream, capture
 from supervisor.runtime.setup_record import SetupRecord
 from supervisor.sandbox.ids import PlanError
 from supervisor.sandbox.plan import Plan, Step, compile_plan
+from supervisor.spec.forms import signal_number
 from supervisor.spec.records import Cause, ExitRecord, PhaseRecord
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Incarnation:
         order = LaunchOrder(
             plan=plan,
             incarnation=self.number,
-            stop=(getattr(signal, instance.worker.stop.signal), instance.worker.stop.grace_s),
+            stop=(signal_number(instance.worker.stop.signal), instance.worker.stop.grace_s),
             stdio=(services.null_fd, stdout_writer, stderr_writer),
             keep=[stdout, stderr],
             timeout_s=instance.worker.setup_timeout_s,
@@ -209,30 +209,30 @@ class Incarnation:
 
     # -- adopted ----------------------------------------------------------------------------------------------------
 
-    async def resume(
-        self, held: HeldWorker, keeper: KeeperLink, started_at: float | None, exec_at: float | None
-    ) -> None:
-        """Go on with an incarnation that an earlier daemon launched."""
+    def adopt(self, held: HeldWorker, keeper: KeeperLink, started_at: float | None, exec_at: float | None) -> None:
+        """Take over an incarnation that an earlier daemon launched. resume() must follow."""
         instance = self.instance
         self.child = Child(held.name, held.pid, held.pidfd, keeper)
         self.started_at, self.exec_at = started_at, exec_at
-        for fd in held.kept:
-            os.set_blocking(fd, False)
         instance.output.incarnation = self.number
-        interrupted = instance.status.state is State.CREATING
+        if held.exit is not None or instance.status.state is State.CREATING:
+            return
+        instance.services.bus.publish(
+            "worker.adopted",
+            worker=instance.worker.name,
+            instance=instance.name,
+            incarnation=self.number,
+            pid=held.pid,
+        )
+        instance.handle(Adopted(self.number, ready=instance.status.ready_at is not None))
+
+    async def resume(self, held: HeldWorker) -> None:
+        """Go on with it."""
+        interrupted = self.instance.status.state is State.CREATING
         async with trio.open_nursery() as readers:
             ends = self._read_output(readers, *held.kept)
             if interrupted:  # its channel broke with its daemon; how far it had come, nobody knows
-                kill_tree(self.child, own_pid_namespace=self.own_pid_namespace)
-            elif held.exit is None:
-                instance.services.bus.publish(
-                    "worker.adopted",
-                    worker=instance.worker.name,
-                    instance=instance.name,
-                    incarnation=self.number,
-                    pid=held.pid,
-                )
-                instance.handle(Adopted(self.number, ready=instance.status.ready_at is not None))
+                self.kill()
             status = await self._watch()
             await self._drain(ends)
             if interrupted:

@@ -5,7 +5,6 @@ Everything but the incarnation's own life is synchronous: handle() takes an even
 
 import math
 import random
-import signal
 import time
 from collections import deque
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from supervisor.policy.restart import (
     Deadline,
     Event,
     Exited,
+    IllegalMove,
     KillTree,
     Launch,
     Probe,
@@ -36,6 +36,7 @@ from supervisor.runtime.output import OutputWriter
 from supervisor.runtime.ready import ProbeError, tcp_ready
 from supervisor.runtime.services import Services
 from supervisor.runtime.state import InstanceState, digest
+from supervisor.spec.forms import signal_number
 from supervisor.spec.model import Worker
 from supervisor.spec.records import ExitRecord, LaunchRecord
 
@@ -111,15 +112,24 @@ class Instance:
             return
         self._busy = True
         try:
+            self._take(self._queue.popleft())
             while self._queue:
-                self._take(self._queue.popleft())
+                self._take_consequence(self._queue.popleft())
         finally:
             self._busy = False
-            self._queue.clear()
         self._set_timer()
 
+    def _take_consequence(self, event: Event) -> None:
+        """Nobody who asked is left to be told of an illegal one."""
+        try:
+            self._take(event)
+        except IllegalMove as error:
+            self.services.bus.publish(
+                "worker.event_refused", "warning", worker=self.worker.name, instance=self.name, error=str(error)
+            )
+
     def _take(self, event: Event) -> None:
-        if isinstance(event, Exited):
+        if isinstance(event, Exited) and event.incarnation == self.status.incarnation and self.may_have_child:
             event = Exited(event.incarnation, self._note_exit(event.exit))
         status, actions = step(self.status, event, self.rules, time.monotonic(), self._random.random())
         if status is self.status and not actions:
@@ -147,7 +157,7 @@ class Instance:
                 self.services.nursery.start_soon(self.incarnation.live)
             case Signal(signal=name):
                 if self.incarnation is not None:
-                    self.incarnation.send(getattr(signal, name))
+                    self.incarnation.send(signal_number(name))
             case KillTree():
                 if self.incarnation is not None:
                     self.incarnation.kill()

@@ -34,7 +34,7 @@ async def tcp_ready(address: str, interval_s: float, net_pid: int | None = None)
     """Return once a connection to the address comes about. Cancel it to give up; it has no time-out of its own.
 
     net_pid: a process whose network namespace the address belongs to; where that is not ours, a helper process joins it
-    (some 20 ms and 8 MB while it waits). ProbeError where that is impossible, or the host has no such name.
+    (some 20 ms, and 5 MB while it waits). ProbeError where that is impossible, or the host has no such name.
     """
     host, port = parse_address(address)
     if net_pid is None or _same_network(net_pid):

@@ -4,10 +4,10 @@ import msgspec
 
 from supervisor.sandbox.ids import Identity, identify
 from supervisor.sandbox.view import host_view, needs_private_tmp
+from supervisor.spec.capabilities import CAPABILITIES
 from supervisor.spec.facts import HostFacts
 from supervisor.spec.instances import for_instance
 from supervisor.spec.model import Mount, Worker, instance_names
-from supervisor.spec.capabilities import CAPABILITIES
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # What the design gives every sandbox by default and this release does not build yet.
@@ -185,7 +185,7 @@ def _limit_steps(worker: Worker) -> list[Step]:
 
 
 def _privilege_steps(worker: Worker, identity: Identity, facts: HostFacts) -> list[Step]:
-    """Capabilities go in three steps; without a user namespace of its own only a privileged supervisor has any to drop."""
+    """Capabilities go in three steps. In the supervisor's own user namespace only a privileged one has any."""
     keep = 0
     for capability in worker.security.capabilities:
         keep |= 1 << CAPABILITIES.index(capability)
@@ -213,4 +213,4 @@ def _home(worker: Worker, facts: HostFacts) -> str:
     """A place that exists and, in the host view, can be written to."""
     if worker.namespaces.mount is False:
         return facts.home
-    return "/tmp" if worker.rootfs.kind == "host" else "/"  # noqa: S108  (the sandbox's own)
+    return "/tmp" if worker.rootfs.kind == "host" else "/"

@@ -18,10 +18,10 @@ DEBUG, INFO, WARNING, ERROR = ("debug",), ("info",), ("warning",), ("error",)
 INSTANCE = ("worker", "instance", "incarnation")
 
 EVENTS = {
-    "daemon.started": EventType(
-        INFO, "the daemon has read its configuration", ("version", "pid", "uid", "files", "instances", "kernel")
+    "daemon.started": EventType(INFO, "the daemon has read its configuration", ("version", "pid", "files")),
+    "daemon.ready": EventType(
+        INFO, "requests are taken, workers are on their way up", ("instances", "keeper_pid", "socket")
     ),
-    "daemon.ready": EventType(INFO, "the first start of every worker was decided", ("duration_us", "instances")),
     "daemon.adopted": EventType(
         INFO, "workers of an earlier daemon go on under this one", ("instances", "keeper_pid", "lost")
     ),
@@ -37,37 +37,36 @@ EVENTS = {
     "daemon.records_lost": EventType(
         WARNING, "records were lost because standard error took none for a while", ("lost",)
     ),
-    "daemon.stopping": EventType(INFO, "the daemon ends all workers, then itself", ("by",)),
-    "daemon.stopped": EventType(INFO, "the daemon leaves", ("uptime_s", "left")),
-    "keeper.started": EventType(INFO, "a keeper answers and takes launches", ("pid", "scope", "duration_us")),
-    "keeper.adopted": EventType(INFO, "the keeper of an earlier daemon was taken over", ("pid", "instances")),
-    "keeper.died": EventType(ERROR, "the keeper is gone; workers go on without it", ("pid", "cause", "error")),
-    "keeper.replaced": EventType(WARNING, "a new keeper takes the next launches", ("pid", "old_pid")),
+    "daemon.stopping": EventType(INFO, "the daemon ends all workers, then itself", ("instances",)),
+    "daemon.stopped": EventType(
+        ("info", "error"), "the daemon leaves: error when something would not die", ("unkillable",)
+    ),
+    "daemon.failed": EventType(ERROR, "the daemon leaves because it cannot go on", ("error",)),
+    "state.unreadable": EventType(
+        ERROR, "the state of the daemon before cannot be read: its workers are ended", ("error",)
+    ),
+    "history.failed": EventType(
+        ERROR, "exits and launches cannot be kept beyond this daemon's life", ("instance", "error")
+    ),
+    "keeper.started": EventType(INFO, "a keeper answers and takes launches", ("pid", "scope")),
+    "keeper.adopted": EventType(INFO, "the keeper of an earlier daemon was taken over", ("pid", "workers")),
+    "keeper.died": EventType(("error", "warning"), "the keeper is gone; workers go on without it", ("pid", "error")),
+    "keeper.replaced": EventType(WARNING, "a new keeper takes the next launches", ("pid",)),
+    "keeper.scope_failed": EventType(
+        WARNING, "no scope of its own for the keeper; it is started without", ("unit", "error")
+    ),
     "setup.phase": EventType(
         ("info", "debug", "error"),
         "one phase of one launch: debug when a restart repeats a success, error when it failed",
-        (
-            *INSTANCE,
-            "phase",
-            "detail",
-            "start_us",
-            "duration_us",
-            "outcome",
-            "errno",
-            "syscall",
-            "message",
-            "hint",
-        ),
+        (*INSTANCE, "phase", "detail", "duration_us", "outcome", "errno", "syscall", "message", "hint"),
     ),
     "setup.completed": EventType(
-        INFO,
-        "the sandbox is built and the command executed; `phases` holds each duration",
-        (*INSTANCE, "duration_us", "phases"),
+        INFO, "the sandbox is built and the command executed", (*INSTANCE, "duration_us", "phases_us")
     ),
     "setup.failed": EventType(
-        ERROR,
-        "the sandbox could not be built",
-        (*INSTANCE, "duration_us", "outcome", "phase", "detail", "errno", "syscall", "message", "hint"),
+        ("error", "info"),
+        "the sandbox was not built: info when it was no longer wanted",
+        (*INSTANCE, "duration_us", "phases_us"),
     ),
     "worker.waiting": EventType(INFO, "waits for what it requires", (*INSTANCE, "by", "why")),
     "worker.launching": EventType(INFO, "its sandbox is about to be built", (*INSTANCE, "by", "restarts")),
@@ -76,7 +75,10 @@ EVENTS = {
         INFO, "is ready, by the kind that it was configured with", (*INSTANCE, "kind", "after_ms")
     ),
     "worker.ready_timeout": EventType(ERROR, "was not ready in time and is stopped", (*INSTANCE, "timeout_s")),
-    "worker.probe_failed": EventType(ERROR, "its readiness cannot be probed", (*INSTANCE, "error")),
+    "worker.probe_failed": EventType(WARNING, "its readiness cannot be probed", ("worker", "instance", "error")),
+    "worker.event_refused": EventType(
+        WARNING, "something followed that its state does not allow; nothing was done", ("worker", "instance", "error")
+    ),
     "worker.stable": EventType(
         ("info", "debug"),
         "ran long enough to forget earlier failures: debug where there were none",
@@ -86,8 +88,8 @@ EVENTS = {
     "worker.killing": EventType(WARNING, "its whole tree is killed", (*INSTANCE, "by", "why", "signal")),
     "worker.unkillable": EventType(ERROR, "does not die; no second copy is started", (*INSTANCE, "pid", "after_s")),
     "worker.exited": EventType(
-        ("info", "warning", "error"),
-        "ended: warning when not clean, error when its set-up failed",
+        ("info", "warning"),
+        "ended: warning when neither clean nor asked for",
         (
             *INSTANCE,
             "cause",
@@ -97,11 +99,11 @@ EVENTS = {
             "clean",
             "requested_by",
             "uptime_s",
-            "rusage",
             "phase",
             "errno",
-            "hint",
-            "stderr_tail",
+            "user_s",
+            "system_s",
+            "max_rss_bytes",
         ),
     ),
     "worker.backoff": EventType(
@@ -113,8 +115,11 @@ EVENTS = {
     "worker.stopped": EventType(INFO, "is down because somebody wanted it so", (*INSTANCE, "by")),
     "worker.completed": EventType(INFO, "has ended and is not started again", (*INSTANCE, "reason")),
     "worker.failed": EventType(ERROR, "is given up by its restart policy", (*INSTANCE, "reason")),
-    "worker.adopted": EventType(INFO, "goes on under this daemon", (*INSTANCE, "pid", "state")),
-    "worker.removed": EventType(INFO, "is no longer in the configuration", (*INSTANCE, "by")),
+    "worker.adopted": EventType(INFO, "goes on under this daemon", (*INSTANCE, "pid")),
+    "worker.stray": EventType(
+        WARNING, "was left by an earlier daemon, is not known here and is ended", ("name", "pid")
+    ),
+    "worker.removed": EventType(INFO, "is no longer in the configuration", ("worker", "instance")),
     "log.failed": EventType(
         ERROR,
         "a worker's log file takes no more lines; the worker goes on, what it writes is counted and dropped",
@@ -145,7 +150,6 @@ EVENTS = {
         "the log file cannot be renamed and grows beyond its size; nothing is lost",
         ("instance", "incarnation", "path", "errno", "error"),
     ),
-    "control.listening": EventType(INFO, "the control socket takes requests", ("path",)),
     "control.refused": EventType(WARNING, "a connection was refused: too many are open", ("connections",)),
     "control.failed": EventType(ERROR, "a request failed for a reason of ours", ("error", "traceback")),
     "cgroup.unavailable": EventType(WARNING, "the host gives no cgroup controllers", ("why",)),

@@ -1,9 +1,29 @@
 import json
-from pathlib import Path
+import subprocess
+import sys
 
 import pytest
 
+from supervisor.cli.main import main
 from tests.cli.conftest import Served
+
+DAEMON = """
+import sys, time, trio
+from supervisor.control.server import serve
+from tests.control.fakes import FakeFleet
+
+async def main():
+    fleet = FakeFleet()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(serve, fleet, sys.argv[1])
+        print("ready", flush=True)
+        await fleet.shutdown.wait()
+        nursery.cancel_scope.cancel()
+
+trio.run(main)
+time.sleep(0.3)
+print("slowly left", flush=True)
+"""
 
 
 @pytest.mark.parametrize("verb", ["start", "stop"])
@@ -53,9 +73,20 @@ def test_wait(nsv: Served) -> None:
     assert json.loads(nsv("wait", "web", "--json").out) == {"met": True, "missing": []}
 
 
-def test_shutdown_waits_until_the_daemon_has_left(nsv: Served) -> None:
-    assert nsv("shutdown", "--wait") == (0, "", "")
-    assert not Path(nsv.path).exists()
+def test_shutdown_waits_until_the_daemon_has_left(socket_path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its socket is gone before the process is."""
+    with subprocess.Popen([sys.executable, "-c", DAEMON, socket_path], stdout=subprocess.PIPE, text=True) as daemon:
+        assert daemon.stdout is not None
+        assert daemon.stdout.readline() == "ready\n"
+        assert main(["--socket", socket_path, "shutdown", "--wait", "--timeout", "20s"]) == 0
+        assert daemon.stdout.read() == "slowly left\n"
+    assert capsys.readouterr() == ("", "")
+    assert main(["--socket", socket_path, "shutdown", "--wait"]) == 4
+
+
+def test_shutdown_without_wait_returns_at_once(nsv: Served) -> None:
+    assert nsv("shutdown") == (0, "", "")
+    assert nsv.fleet.shutdown.is_set()
 
 
 def test_shutdown_in_vain(nsv: Served, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from supervisor.cli import doctor
 from supervisor.cli.main import main
 from supervisor.host.check import Check
-from supervisor.cli import doctor
 
 GOOD = """
 [worker.db]

@@ -111,7 +111,9 @@ def test_verb_that_is_not_installed_fails_only_when_called(
 def test_reader_that_goes_ends_it_quietly(nsv: Served) -> None:
     for number in range(900):
         nsv.fleet.bus.publish("worker.ready", text="x" * 1000, number=number)
-    command = f"{sys.executable} -m supervisor --socket {nsv.path} events --no-follow | head -n 1; echo ${{PIPESTATUS[0]}}"
+    command = (
+        f"{sys.executable} -m supervisor --socket {nsv.path} events --no-follow | head -n 1; echo ${{PIPESTATUS[0]}}"
+    )
     done = subprocess.run(["bash", "-c", command], check=True, capture_output=True, text=True)
     assert done.stderr == ""
     assert done.stdout.splitlines()[-1] == "1"

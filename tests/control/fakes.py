@@ -1,21 +1,23 @@
 """A fleet without processes: the control server's other side."""
 
 import contextlib
+import os
 import socket
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
-import msgspec
 import pytest
 import trio
 
 from supervisor.control.client import ControlClient
 from supervisor.control.models import Condition
 from supervisor.control.server import serve
+from supervisor.host.facts import gather
 from supervisor.policy.diff import FleetDiff
 from supervisor.policy.restart import IllegalMove, Kill, State, Status
+from supervisor.sandbox.plan import Plan, compile_plan
 from supervisor.spec.errors import ConfigError, Problem
 from supervisor.spec.model import Fleet, Worker, instance_names
 from supervisor.spec.names import UnknownName, nearest
@@ -33,11 +35,6 @@ class FakeInstance:
         self.launches: list[LaunchRecord] = []
         self.exits: list[ExitRecord] = []
         self.log_path: str | None = None
-
-
-class FakePlan(msgspec.Struct):
-    instance: str
-    steps: tuple[tuple[str, str], ...] = (("clone", "user pid"),)
 
 
 class FakeFleet:
@@ -115,8 +112,9 @@ class FakeFleet:
     def request_shutdown(self) -> None:
         self.shutdown.set()
 
-    def plan(self, name: str) -> FakePlan:
-        return FakePlan(name)
+    def plan(self, name: str) -> Plan:
+        worker = self.instances[name].worker
+        return compile_plan(worker, instance_names(worker).index(name), gather(os.environ))
 
 
 @pytest.fixture

@@ -19,9 +19,10 @@ from supervisor.control.models import (
     WaitResult,
 )
 from supervisor.control.reloads import FleetDiff
+from supervisor.sandbox.plan import Plan
 from supervisor.spec.errors import Problem
 from supervisor.spec.records import LaunchRecord
-from tests.control.fakes import FakeFleet, FakePlan, connected, read_all, served
+from tests.control.fakes import FakeFleet, connected, read_all, served
 
 
 async def test_instances_are_listed_in_file_order(fleet: FakeFleet, socket_path: str) -> None:
@@ -45,7 +46,7 @@ async def test_detail_holds_spec_launches_and_exits(fleet: FakeFleet, socket_pat
         (job,) = await client.get("/v1/instances/job", list[InstanceDetail])
         assert len(await client.get("/v1/instances/web", list[InstanceDetail])) == 2
         assert await client.get("/v1/instances/job/launches", list[LaunchRecord]) == list(job.launches)
-        assert await client.get("/v1/instances/web-1/plan", list[FakePlan]) == [FakePlan("web-1")]
+        assert await client.get("/v1/instances/web-1/plan", list[Plan]) == [fleet.plan("web-1")]
     assert job.spec == fleet.spec.workers["job"]
     assert [one.phase for one in job.launches[0].phases] == ["clone", "mount.bind"]
 

@@ -196,6 +196,33 @@ def test_a_connection_to_itself_is_no_answer(unprivileged: Account, program_bin:
     assert cancelled
 
 
+def test_a_connection_to_itself_is_no_answer_in_our_own_network_either(
+    unprivileged: Account, program_bin: Path
+) -> None:
+    program = """
+import fcntl, socket, struct, trio
+from supervisor.runtime.ready import tcp_ready
+with socket.socket() as control:
+    fcntl.ioctl(control, 0x8914, struct.pack("16sH14x", b"lo", 1))
+with open("/proc/sys/net/ipv4/ip_local_port_range", "w") as file:
+    file.write("8080 8081")
+async def main():
+    with trio.move_on_after(1) as scope:
+        await tcp_ready("127.0.0.1:8080", 0.002)
+    print(scope.cancelled_caught)
+trio.run(main)
+"""
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--net", program_bin / "python", "-c", program],
+        check=False,
+        capture_output=True,
+        cwd="/",
+        timeout=30,
+        **unprivileged.identity(),  # type: ignore[call-overload]
+    )
+    assert (done.stdout, done.stderr) == (b"True\n", b"")
+
+
 def test_the_helper_leaves_when_nobody_listens_to_it_any_more() -> None:
     program = """
 import os, subprocess, sys, time

@@ -38,14 +38,16 @@ def test_starts_exits_and_failures(bus: EventBus) -> None:
     bus.publish("worker.exited", "warning", worker="web", cause="signal")
     bus.publish("worker.exited", "warning", worker="web", cause="exit")
     bus.publish("worker.exited", "warning", worker="web", cause="exit")
-    bus.publish("setup.failed", "error", worker="web", phase="mount.bind", errno="ENOENT")
-    bus.publish("setup.failed", "error", worker="web", phase="exec", errno=None)
+    bus.publish("setup.phase", "error", phase="mount.bind", outcome="failed", errno="ENOENT", duration_us=3)
+    bus.publish("setup.phase", "error", phase="exec", outcome="pending", duration_us=30_000_000)
     found = Scrape(counted)
     assert found("nsvisor_worker_starts_total", worker="web") == 3
     assert found("nsvisor_worker_exits_total", worker="web", cause="exit") == 2
     assert found("nsvisor_worker_exits_total", worker="web", cause="signal") == 1
     assert found("nsvisor_setup_failures_total", phase="mount.bind", errno="ENOENT") == 1
     assert found("nsvisor_setup_failures_total", phase="exec", errno="") == 1
+    assert found("nsvisor_setup_phase_duration_seconds_count", phase="mount.bind") == 1
+    assert found("nsvisor_setup_phase_duration_seconds_count", phase="exec") is None  # how long it would have taken
 
 
 def test_durations_of_phases_at_debug(bus: EventBus) -> None:

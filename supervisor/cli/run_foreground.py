@@ -1,0 +1,75 @@
+"""The part of `nsvisor run` that runs: Trio, the terminal, phases on standard error, the exit status."""
+
+import os
+import signal
+import sys
+from contextlib import nullcontext
+
+import msgspec
+import trio
+
+from supervisor.cli.run import BY_SIGNAL, NOT_EXECUTABLE, NOT_FOUND, OURS
+from supervisor.host.facts import gather
+from supervisor.runtime.foreground import Outcome, run_foreground
+from supervisor.runtime.keeper_link import KeeperGoneError
+from supervisor.runtime.terminal import Terminal
+from supervisor.sandbox.hints import hint
+from supervisor.sandbox.ids import PlanError
+from supervisor.sandbox.plan import compile_plan
+from supervisor.spec.model import Worker
+from supervisor.spec.records import PhaseRecord
+
+
+def run(worker: Worker, *, log_phases: bool, as_json: bool) -> int:
+    """Run it: the exit status for the shell."""
+
+    def show(phase: PhaseRecord) -> None:
+        if as_json and log_phases:
+            print(msgspec.json.encode(phase).decode(), file=sys.stderr)
+        elif log_phases:
+            took = f"{phase.duration_us} us"
+            note = "" if phase.outcome == "ok" else f"  {phase.outcome.upper()}"
+            print(f"{phase.phase:<18}{took:>10}  {phase.detail}{note}", file=sys.stderr)
+
+    facts = gather(os.environ)
+    on_terminal = all(os.isatty(fd) for fd in (0, 1, 2))
+    try:
+        plan = compile_plan(worker, 0, facts, terminal=on_terminal)
+    except PlanError as error:
+        print(f"cannot run: {error.phase}: {error}", file=sys.stderr)
+        _print_hint(str(hint(error.phase, error.errno_name, error.detail, facts, message=str(error)) or ""))
+        return OURS
+    try:
+        with Terminal() if on_terminal else nullcontext() as terminal:
+            outcome = trio.run(run_foreground, worker, plan, facts, os.environ, terminal, show)
+    except* KeeperGoneError as errors:
+        print(f"cannot run: no keeper: {errors.exceptions[0]}", file=sys.stderr)
+        outcome = None
+    return OURS if outcome is None else _status(outcome)
+
+
+def _status(outcome: Outcome) -> int:
+    if outcome.record.failure is not None:
+        return _explain(outcome.record.failure)
+    status = outcome.status
+    if status is None:
+        print("cannot tell how the command ended: the keeper died", file=sys.stderr)
+        return OURS
+    if status.signal is not None:
+        return BY_SIGNAL + (signal.Signals[status.signal] if status.signal in signal.Signals.__members__ else 0)
+    return status.code or 0
+
+
+def _explain(failure: PhaseRecord) -> int:
+    why = ": ".join(word for word in (failure.syscall, failure.errno, failure.message) if word)
+    about = f" ({failure.detail})" if failure.detail else ""
+    print(f"cannot run: {failure.phase}{about}: {why}", file=sys.stderr)
+    _print_hint(failure.hint or "")
+    if failure.phase == "exec":
+        return NOT_FOUND if failure.errno == "ENOENT" else NOT_EXECUTABLE
+    return OURS
+
+
+def _print_hint(text: str) -> None:
+    if text:
+        print(f"  {text}", file=sys.stderr)

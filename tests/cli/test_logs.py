@@ -1,0 +1,126 @@
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from supervisor.cli.log_lines import Line
+from supervisor.cli.main import main
+from supervisor.runtime.log_line import encode_lines, head
+from tests.cli.conftest import Served
+
+
+def write(path: Path, when: float, text: str | bytes, stream: str = "stdout") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = text if isinstance(text, bytes) else text.encode()
+    with open(path, "ab") as file:
+        file.write(encode_lines(head(when, stream, 1), data + b"\n"))
+
+
+@pytest.fixture
+def logs(nsv: Served, tmp_path: Path) -> dict[str, Path]:
+    """Log files of web-0 and web-1; job's output goes nowhere."""
+    paths = {name: tmp_path / f"{name}.log" for name in ("web-0", "web-1")}
+    for name, path in paths.items():
+        nsv.fleet.instances[name].log_path = str(path)
+    for second in range(4):
+        name = f"web-{second % 2}"
+        write(paths[name], 1000.0 + second, f"line {second}", "stderr" if second == 3 else "stdout")
+    return paths
+
+
+@pytest.mark.usefixtures("logs")
+def test_one_instance_is_shown_as_it_printed(nsv: Served) -> None:
+    assert nsv("logs", "web-0") == (0, "line 0\nline 2\n", "")
+
+
+@pytest.mark.usefixtures("logs")
+def test_several_are_merged_by_time_and_named(nsv: Served) -> None:
+    lines = [f"web-{number % 2} | line {number}" for number in range(4)]
+    assert nsv("logs", "web").out.splitlines() == lines
+    assert nsv("logs", "web-1", "web-0").out.splitlines() == lines
+    assert nsv("logs", "-n", "1", "web").out.splitlines() == lines[2:]
+
+
+@pytest.mark.usefixtures("logs")
+def test_selections(nsv: Served) -> None:
+    assert nsv("logs", "web", "--stream", "stderr").out == "web-1 | line 3\n"
+    assert nsv("logs", "web", "--since", "1002").out.splitlines() == ["web-0 | line 2", "web-1 | line 3"]
+    assert nsv("logs", "web", "--until", "1000.5").out.splitlines() == ["web-0 | line 0"]
+    assert nsv("logs", "web", "--since", "1001", "-n", "1", "--stream", "stdout").out.splitlines() == [
+        "web-1 | line 1",
+        "web-0 | line 2",
+    ]
+    assert nsv("logs", "web", "--since", "1h").out == ""
+
+
+@pytest.mark.usefixtures("logs")
+def test_timestamps(nsv: Served) -> None:
+    (line,) = nsv("logs", "web-1", "-t", "-n", "1").out.splitlines()
+    assert line.endswith(".000 line 3")
+
+
+def test_json_is_what_is_stored(nsv: Served, logs: dict[str, Path]) -> None:
+    assert nsv("logs", "web-0", "--json").out == logs["web-0"].read_text(encoding="utf-8")
+    objects = [json.loads(line) for line in nsv("logs", "web", "--json").out.splitlines()]
+    assert [(one["instance"], one["m"]) for one in objects] == [(f"web-{n % 2}", f"line {n}") for n in range(4)]
+
+
+def test_bytes_that_are_no_text_and_lines_that_are_no_json(nsv: Served, logs: dict[str, Path]) -> None:
+    write(logs["web-0"], 2000.0, b"caf\xe9 \xff")
+    with open(logs["web-0"], "ab") as file:
+        file.write(b"not ours\n")
+    assert nsv("logs", "web-0", "-n", "2").out == "caf\ufffd \ufffd\nnot ours\n"
+    assert "not ours" not in nsv("logs", "web-0", "--since", "1000").out
+
+
+def test_output_that_goes_nowhere(nsv: Served) -> None:
+    assert nsv("logs", "job") == (1, "", "cannot show logs of job: they go nowhere (log.sink is null)\n")
+
+
+def test_follow_survives_rotation_and_merges(nsv: Served, logs: dict[str, Path]) -> None:
+    command = [sys.executable, "-m", "supervisor", "--socket", nsv.path, "logs", "-f", "-n", "1", "web"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert [process.stdout.readline() for _ in range(2)] == ["web-0 | line 2\n", "web-1 | line 3\n"]
+        write(logs["web-0"], time.time(), "before")
+        logs["web-0"].rename(f"{logs['web-0']}.1")
+        write(logs["web-0"], time.time(), "after")
+        assert [process.stdout.readline() for _ in range(2)] == ["web-0 | before\n", "web-0 | after\n"]
+        write(logs["web-1"], time.time(), "other")
+        assert process.stdout.readline() == "web-1 | other\n"
+        process.terminate()
+        process.wait(10)
+
+
+def test_without_a_daemon_the_state_directory_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.delenv("NSVISOR_SOCKET", raising=False)
+    for name in ("web-0", "web-1", "web-api", "db"):
+        write(tmp_path / "nsvisor" / "logs" / f"{name}.log", 1000.0, f"I am {name}")
+    assert main(["logs", "web"]) == 0
+    assert capsys.readouterr().out == "web-0 | I am web-0\nweb-1 | I am web-1\n"
+    assert main(["logs", "db"]) == 0
+    assert capsys.readouterr().out == "I am db\n"
+    assert main(["logs", "dbs"]) == 3
+    assert "did you mean db?" in capsys.readouterr().err
+
+
+def test_terminal_is_not_driven_by_what_a_worker_prints(nsv: Served, logs: dict[str, Path]) -> None:
+    write(logs["web-0"], 2000.0, "\x1b[31mred\x1b[0m\x1b]0;title\x07\ttab\x9b2J")
+    assert nsv("logs", "web-0", "-n", "1").out == "\x1b[31mred\x1b[0m\x1b]0;title\x07\ttab\x9b2J\n"
+    command = f"{sys.executable} -m supervisor --socket {nsv.path} logs web-0 -n 1"
+    done = subprocess.run(["script", "-qec", command, "/dev/null"], check=True, capture_output=True, text=True)
+    assert done.stdout.rstrip() == "\x1b[31mred\x1b[0m\\x1b]0;title\\x07\ttab\\x9b2J"
+
+
+def test_reader_knows_the_writers_format() -> None:
+    for raw in encode_lines(head(1.5, "stderr", 7), b'a "quoted" \\ line\n\xff\xfe\n').splitlines():
+        line = Line.read("web", raw)
+        assert line.stored is not None
+        assert (line.stored.t, line.stored.s, line.stored.i) == (1.5, "stderr", 7)

@@ -1,0 +1,38 @@
+import pytest
+
+from supervisor.cli import words
+from supervisor.cli.times import parse_instant
+from supervisor.control.models import InstanceView
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "-"), (0, "0ms"), (0.9994, "999ms"), (1.25, "1.2s"), (59.6, "1m0s"), (3599, "59m59s"), (90061, "1d1h")],
+)
+def test_span(seconds: float | None, text: str) -> None:
+    assert words.span(seconds) == text
+
+
+@pytest.mark.parametrize(("micros", "text"), [(0, "0us"), (999, "999us"), (1500, "1.5ms"), (2_500_000, "2.50s")])
+def test_micros(micros: int, text: str) -> None:
+    assert words.micros(micros) == text
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(None, "-"), (0, "0B"), (1023, "1023B"), (1024, "1.0K"), (2**20 * 345, "345M"), (2**45, "32.0T")]
+)
+def test_size(size: int | None, text: str) -> None:
+    assert words.size(size) == text
+
+
+def test_state_says_when_it_goes_on() -> None:
+    view = InstanceView("web", "web", "backoff", ready=False, wanted=True, next_start_in_s=4.0, crash_loop=True)
+    assert words.state_words(view) == "backoff (in 4.0s, crash loop)"
+
+
+def test_instants(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("supervisor.cli.times.time.time", lambda: 10_000.0)
+    assert parse_instant(None) is None
+    assert parse_instant("10m") == 9400.0
+    assert parse_instant("1738324800.5") == 1738324800.5
+    assert parse_instant("1970-01-01T00:01:00+00:00") == 60.0
