@@ -5,6 +5,7 @@ import resource
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 
 import trio
 
@@ -120,9 +121,12 @@ class Daemon:
             start_concurrency=self._spec.supervisor.start_concurrency,
             pids=lambda name: fleet.pids(name),  # noqa: PLW0108  (the fleet is made after this)
         )
-        fleet = FleetRuntime(self._spec, services, lambda: self._reread(services), self._notifier)
+        fleet = FleetRuntime(self._spec, services, self._read_config, partial(self._follow, services), self._notifier)
+        METRICS.instances_from(fleet.samples)
         nursery.start_soon(self._obey, signals, fleet)
         await nursery.start(server.serve, fleet, socket)
+        if held:
+            self.bus.publish("daemon.adopted", workers=len(held), keeper_pid=keepers.pid)
         await fleet.begin(held, states, keeper)
         self._notifier.ready()
         self.bus.publish("daemon.ready", instances=len(fleet.instances), keeper_pid=keepers.pid, socket=socket)
@@ -140,12 +144,11 @@ class Daemon:
             os.close(fd)
             return StateFile(), {}
 
-    def _reread(self, services: Services) -> Fleet:
-        new = self._read_config()
+    def _follow(self, services: Services, new: Fleet) -> None:
+        """Apply what a reload changes of the daemon itself."""
         services.facts = gather(self._environ)
         configure(new.supervisor.log_level)
         self.bus.set_level(new.supervisor.log_level)
-        return new
 
     async def _obey(self, signals: AsyncIterator[int], fleet: FleetRuntime) -> None:
         async for number in signals:

@@ -23,7 +23,7 @@ libc.capset.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
 
 
 def prctl(operation: int, argument: int = 0, second: int = 0) -> None:
-    """Call prctl(2) with numbers."""
+    """Operate on this process, with numbers as arguments (prctl(2))."""
     checked(libc.prctl(operation, argument, second, 0, 0), "prctl")
 
 

@@ -22,6 +22,7 @@ from supervisor.spec.errors import ConfigError
 from supervisor.spec.model import Fleet, instance_names
 from supervisor.spec.names import UnknownName, nearest
 from supervisor.telemetry.bus import EventBus
+from supervisor.telemetry.metrics import InstanceSample
 
 AT_REST = (*TERMINAL, State.UNKILLABLE)
 Condition = Literal["ready", "stopped", "exited"]
@@ -30,14 +31,22 @@ Condition = Literal["ready", "stopped", "exited"]
 class FleetRuntime:
     """What the control server and the daemon drive."""
 
-    def __init__(self, spec: Fleet, services: Services, read_config: Callable[[], Fleet], notifier: Notifier) -> None:
-        """read_config: read and check the configuration again; ConfigError."""
+    def __init__(
+        self,
+        spec: Fleet,
+        services: Services,
+        read_config: Callable[[], Fleet],
+        follow: Callable[[Fleet], None],
+        notifier: Notifier,
+    ) -> None:
+        """read_config: read and check the configuration again; ConfigError. follow: the daemon's own part of it."""
         self.spec = spec
         self.services = services
         self.started_at = time.time()
         self.instances: dict[str, Instance] = {}
         self.shutdown_requested = trio.Event()
         self._read_config = read_config
+        self._follow = follow
         self._notifier = notifier
         self._order = Order(spec)
         self._moved = trio.Event()  # replaced at every change
@@ -178,6 +187,7 @@ class FleetRuntime:
             del self.instances[instance.name]
             self.bus.publish("worker.removed", worker=instance.worker.name, instance=instance.name)
         self.spec = new
+        self._follow(new)
         self._order = Order(new)
         added = self._add_missing(new)
         workers = {name: worker for worker in new.workers.values() for name in instance_names(worker)}
@@ -219,6 +229,21 @@ class FleetRuntime:
         self._moved = trio.Event()
         if not self._stopping:
             self._order.changed(instance, self.instances)
+
+    def samples(self) -> list[InstanceSample]:
+        """What a scrape shows of each instance."""
+        return [
+            InstanceSample(
+                worker=one.worker.name,
+                instance=one.name,
+                state=one.status.state,
+                restarts=one.status.restarts,
+                log_bytes=one.output.read_bytes,
+                lost_bytes=one.output.lost_bytes,
+                lost_lines=one.output.lost_lines,
+            )
+            for one in self.instances.values()
+        ]
 
     async def report_status(self) -> None:
         """Keep the service manager's status line up to date, at most once a second."""

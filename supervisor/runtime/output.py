@@ -165,14 +165,3 @@ async def capture(fd: int, stream: Stream, writer: OutputWriter) -> None:
             await trio.lowlevel.checkpoint()
             turns = 0
     writer.flush(stream)
-
-
-async def drain(fd: int, stream: Stream, writer: OutputWriter, deadline_s: float) -> bool:
-    """After the exit: read what is left, for no longer than this, since a grandchild may hold the pipe open.
-
-    End the descriptor's capture() first. False where the end was not reached.
-    """
-    with trio.move_on_after(deadline_s) as scope:
-        await capture(fd, stream, writer)
-    writer.flush(stream)
-    return not scope.cancelled_caught

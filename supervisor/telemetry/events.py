@@ -22,9 +22,7 @@ EVENTS = {
     "daemon.ready": EventType(
         INFO, "requests are taken, workers are on their way up", ("instances", "keeper_pid", "socket")
     ),
-    "daemon.adopted": EventType(
-        INFO, "workers of an earlier daemon go on under this one", ("instances", "keeper_pid", "lost")
-    ),
+    "daemon.adopted": EventType(INFO, "workers of an earlier daemon go on under this one", ("workers", "keeper_pid")),
     "daemon.reloaded": EventType(
         INFO, "the configuration was read again and applied", ("added", "removed", "changed", "unchanged")
     ),
@@ -152,7 +150,6 @@ EVENTS = {
     ),
     "control.refused": EventType(WARNING, "a connection was refused: too many are open", ("connections",)),
     "control.failed": EventType(ERROR, "a request failed for a reason of ours", ("error", "traceback")),
-    "cgroup.unavailable": EventType(WARNING, "the host gives no cgroup controllers", ("why",)),
     "events.lost": EventType(WARNING, "the reader of events was too slow; so many were not kept for it", ("lost",)),
     "library.warned": EventType(
         ("warning", "error", "critical"), "a library has something to say", ("logger", "message")

@@ -14,7 +14,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from supervisor.runtime import output
 from supervisor.runtime.log_line import LIMIT_BYTES
-from supervisor.runtime.output import OutputWriter, Stream, capture, drain
+from supervisor.runtime.output import OutputWriter, Stream, capture
 from supervisor.spec.model import Log
 from supervisor.telemetry.bus import EventBus
 from tests.runtime.log_files import stored, written
@@ -195,36 +195,6 @@ async def test_capture_lets_others_run_while_there_is_always_more(writer: Output
     assert longest_s < 1
 
 
-async def test_drain_reads_what_is_left_then_stops_at_the_end(writer: OutputWriter, tmp_path: Path) -> None:
-    reader, end = os.pipe()
-    os.set_blocking(reader, False)
-    os.write(end, b"last words\nand a half")
-    os.close(end)
-    with trio.fail_after(5):
-        assert await drain(reader, "stderr", writer, 60)
-    os.close(reader)
-    assert written(tmp_path / "logs", "stderr") == b"last words\nand a half"
-
-
-async def test_drain_does_not_wait_for_a_grandchild_that_holds_the_pipe(writer: OutputWriter, tmp_path: Path) -> None:
-    with pipe() as (reader, end):
-        os.write(end, b"last words\nhalf")
-        before = trio.current_time()
-        assert not await drain(reader, "stderr", writer, 0.1)
-        assert 0.1 <= trio.current_time() - before < 2
-        assert written(tmp_path / "logs", "stderr") == b"last words\nhalf"
-
-
-async def test_drain_is_bounded_even_if_the_grandchild_never_stops_writing(writer: OutputWriter) -> None:
-    with start(["yes"], stdout=subprocess.PIPE) as spew:
-        assert spew.stdout is not None
-        os.set_blocking(spew.stdout.fileno(), False)
-        before = trio.current_time()
-        assert not await drain(spew.stdout.fileno(), "stdout", writer, 0.1)
-        assert trio.current_time() - before < 2
-        spew.kill()
-
-
 async def test_a_cancelled_capture_loses_nothing(writer: OutputWriter, tmp_path: Path) -> None:
     with pipe() as (reader, end):
         async with trio.open_nursery() as nursery:
@@ -233,5 +203,7 @@ async def test_a_cancelled_capture_loses_nothing(writer: OutputWriter, tmp_path:
             await wait_all_tasks_blocked()
             nursery.cancel_scope.cancel()
         os.write(end, b"line\n")
-        await drain(reader, "stdout", writer, 0.01)
+        with trio.move_on_after(0.01):
+            await capture(reader, "stdout", writer)
+        writer.flush("stdout")
     assert written(tmp_path / "logs", "stdout") == b"half a line\n"
