@@ -23,8 +23,9 @@ colours with `NO_COLOR`. NAME is a worker (all its instances) or an instance.
 | 4 | no daemon listens on the socket |
 | 130 | interrupted |
 
-`nsvisor run` has its own exit statuses, below. Completion: `nsvisor completion bash|zsh|fish` prints the script;
-names of workers are completed from the living daemon.
+`-h` or `--help` after any command prints what is said of it here. `nsvisor run` has its own exit statuses,
+below. Completion: `nsvisor completion bash|zsh|fish` prints the script; names of workers are completed from the living
+daemon.
 """
 
 
@@ -61,13 +62,13 @@ def _text(command: click.Command) -> list[str]:
 def _options(command: click.Command, context: click.Context) -> list[str]:
     records = [
         record
-        for parameter in command.get_params(context)
+        for parameter in command.params  # without --help, which every command has
         if isinstance(parameter, click.Option)
         for record in (parameter.get_help_record(context),)
         if record is not None
     ]
-    rows = [f"| `{flags}` | {_cell(text)} |" for flags, text in records]
-    return ["| option | |", "|---|---|", *rows, ""]
+    rows = [f"| `{_cell(flags)}` | {_cell(text)} |" for flags, text in records]
+    return ["| option | |", "|---|---|", *rows, ""] if rows else []
 
 
 def _cell(text: str) -> str:

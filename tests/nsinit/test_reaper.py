@@ -1,0 +1,152 @@
+"""PID 1 of a sandbox: signals go through, the dead are buried, nobody stays."""
+
+import os
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+
+from supervisor.spec.model import Namespaces
+from tests.nsinit.keepers import Keeper, wait_readable
+from tests.nsinit.sandboxes import Sandbox, launched, run, worker
+
+PYTHON = "/usr/bin/python3"
+# Says the number of each signal that it gets, and leaves at SIGTERM with 7.
+LISTENER = """
+import os, signal, sys
+def heard(number, frame):
+    os.write(1, b"%d\\n" % number)
+    if number == signal.SIGTERM:
+        os._exit(7)
+for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD}:
+    signal.signal(number, heard)
+os.write(1, b"up\\n")
+while True:
+    signal.pause()
+"""
+# A daemon as daemons are made: forked twice, in a session of its own. Says its pid as the host of this namespace sees it.
+DAEMON = """
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.write(1, b"up\\n")
+        time.sleep(60)
+    os._exit(0)
+os.wait()
+sys.stdin.read()
+"""
+SHARED_PID = Namespaces(pid=False, mount=False)
+
+
+def started(sandbox: Sandbox) -> None:
+    sandbox.go()
+    sandbox.until_end()
+    assert sandbox.line() == "up"
+
+
+@pytest.mark.parametrize("own_pid_namespace", [True, False])
+def test_signals_are_forwarded(keeper: Keeper, own_pid_namespace: bool) -> None:
+    spaces = Namespaces() if own_pid_namespace else SHARED_PID
+    with launched(keeper, worker([PYTHON, "-I", "-c", LISTENER], namespaces=spaces)) as sandbox:
+        started(sandbox)
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGUSR1, signal.SIGWINCH, signal.SIGCONT, signal.SIGRTMAX):
+            sandbox.signal(number)
+            assert sandbox.line() == str(int(number))
+        sandbox.signal(signal.SIGTERM)
+        assert sandbox.wait()[0] == 7 << 8
+
+
+def test_every_signal_sent_before_the_workload_listens_is_kept(keeper: Keeper) -> None:
+    with launched(keeper, worker([PYTHON, "-I", "-c", "import time; time.sleep(60)"])) as sandbox:
+        sandbox.signal(signal.SIGTERM)  # it waits for `go`, with all signals blocked
+        sandbox.go()
+        sandbox.until_end()
+        assert sandbox.failure is None
+        assert sandbox.wait()[0] == signal.SIGTERM
+
+
+def test_signals_from_inside_reach_the_workload_through_pid_1(keeper: Keeper) -> None:
+    assert run(keeper, worker("trap 'exit 9' USR1; kill -USR1 1; while :; do sleep 0.01; done")).status == 9 << 8
+
+
+def test_zombies_are_reaped(keeper: Keeper) -> None:
+    script = "import os\nfor _ in range(20):\n if os.fork() == 0:\n  os._exit(os.fork() and 0)\nwhile True:\n os.wait()"
+    look = "(sleep 60 & echo $! > /tmp/orphan); kill -9 $(cat /tmp/orphan); " + (
+        "while [ -e /proc/$(cat /tmp/orphan) ]; do sleep 0.01; done; echo gone"
+    )
+    assert run(keeper, worker(look)).out == "gone\n"
+    assert run(keeper, worker([PYTHON, "-I", "-c", script])).status == 1 << 8  # ChildProcessError: all were buried
+
+
+def descendants(sandbox: Sandbox) -> list[psutil.Process]:
+    return psutil.Process(sandbox.pid).children(recursive=True)
+
+
+@pytest.mark.parametrize("how", ["exit", "kill"])
+def test_a_double_forked_grandchild_dies_with_the_sandbox(keeper: Keeper, how: str) -> None:
+    reader, writer = os.pipe()
+    with launched(keeper, worker([PYTHON, "-I", "-c", DAEMON]), stdin=reader) as sandbox:
+        os.close(reader)
+        started(sandbox)
+        # The workload and the daemon, which PID 1 took in.
+        parents = {process.ppid() for process in descendants(sandbox)}
+        assert (len(descendants(sandbox)), parents) == (2, {sandbox.pid})
+        os.close(writer)
+        if how == "kill":
+            sandbox.signal(signal.SIGKILL)
+        sandbox.wait()
+        assert sandbox.output() == ""  # the pipe's last writer is gone
+
+
+def test_without_a_pid_namespace_the_subreaper_ends_what_is_left(keeper: Keeper) -> None:
+    reader, writer = os.pipe()
+    daemon = worker([PYTHON, "-I", "-c", DAEMON + "os._exit(5)"], namespaces=SHARED_PID)
+    with launched(keeper, daemon, stdin=reader) as sandbox:
+        os.close(reader)
+        started(sandbox)
+        left = [process.pid for process in descendants(sandbox)]
+        assert len(left) == 2
+        pidfds = [os.pidfd_open(pid) for pid in left]
+        os.close(writer)
+        assert sandbox.wait()[0] == 5 << 8
+        for pidfd in pidfds:
+            wait_readable(pidfd)
+            os.close(pidfd)
+
+
+def test_pid_1_hides_itself_and_may_do_nothing(keeper: Keeper) -> None:
+    with launched(keeper, worker("echo up; cat /proc/1/environ; readlink /proc/1/exe; exec sleep 60")) as sandbox:
+        started(sandbox)
+        sandbox.signal(signal.SIGTERM)
+        assert sandbox.wait()[0] == signal.SIGTERM
+        assert sandbox.output() == ""
+        assert "Permission denied" in sandbox.errors()
+
+
+def test_pid_1_holds_nothing_but_the_pipe_for_its_report(keeper: Keeper) -> None:
+    with launched(keeper, worker("echo up; exec sleep 60")) as sandbox:
+        started(sandbox)
+        status = Path(f"/proc/{sandbox.pid}/status").read_text()
+        fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+        assert fields["NoNewPrivs"] == "1"
+        assert int(fields["CapEff"], 16) == int(fields["CapPrm"], 16) == 1 << 5  # CAP_KILL
+        assert int(fields["CapAmb"], 16) == int(fields["CapInh"], 16) == 0
+        if keeper.who.privileged:  # what hides itself shows its descriptors to root only
+            assert len(os.listdir(f"/proc/{sandbox.pid}/fd")) == 1
+
+
+def test_init_false_makes_the_workload_pid_1(keeper: Keeper) -> None:
+    assert run(keeper, worker("echo $$", init=False)).out == "1\n"
+    assert run(keeper, worker("echo $$")).out == "2\n"
+
+
+def test_without_an_init_the_namespace_ends_with_its_pid_1(keeper: Keeper) -> None:
+    reader, writer = os.pipe()
+    with launched(keeper, worker([PYTHON, "-I", "-c", DAEMON], init=False), stdin=reader) as sandbox:
+        os.close(reader)
+        started(sandbox)
+        os.close(writer)
+        sandbox.wait()
+        assert sandbox.output() == ""
