@@ -10,7 +10,7 @@ from functools import partial
 import trio
 
 from supervisor import __version__
-from supervisor.control import server
+from supervisor.control import server, sockets
 from supervisor.control.sockets import SocketTaken
 from supervisor.host.facts import gather
 from supervisor.runtime.directories import DirectoryError, private_directory
@@ -29,7 +29,13 @@ from supervisor.telemetry.bus import EventBus
 from supervisor.telemetry.metrics import METRICS
 from supervisor.telemetry.setup import configure
 
-EXPECTED = (ConfigError, DirectoryError, LockedError, SocketTaken, KeeperBusyError, KeeperGoneError)
+
+
+class ListenError(Exception):
+    """The control socket cannot be made."""
+
+
+EXPECTED = (ConfigError, DirectoryError, LockedError, SocketTaken, ListenError, KeeperBusyError, KeeperGoneError)
 
 
 def main(config: str | None, socket: str | None, environ: Mapping[str, str]) -> int:
@@ -42,7 +48,10 @@ def main(config: str | None, socket: str | None, environ: Mapping[str, str]) -> 
         state = private_directory(paths.state_dir(environ, os.geteuid()))
         for part in ("logs", "history"):
             private_directory(os.path.join(state, part))
-        held = lock(os.path.join(runtime, "daemon.lock"))
+        locks = [
+            lock(os.path.join(runtime, "daemon.lock"), "XDG_RUNTIME_DIR"),
+            lock(os.path.join(state, "daemon.lock"), "XDG_STATE_HOME"),
+        ]
     except EXPECTED as error:
         print(error, file=sys.stderr)
         return 1
@@ -56,7 +65,8 @@ def main(config: str | None, socket: str | None, environ: Mapping[str, str]) -> 
         for one in _leaves(errors):
             daemon.bus.publish("daemon.failed", "error", error=str(one))
     finally:
-        os.close(held)
+        for held in locks:
+            os.close(held)
     return int(failed)
 
 
@@ -106,6 +116,7 @@ class Daemon:
     async def _assemble(
         self, nursery: trio.Nursery, signals: AsyncIterator[int], socket: str
     ) -> tuple[FleetRuntime, Services]:
+        sockets.refuse_living(socket)  # before anything of a daemon that is there is touched
         timeout_s = self._spec.supervisor.adopt_timeout_s
         keepers = Keepers(os.path.join(self._runtime, "keeper.sock"), self._environ, timeout_s, self.bus)
         keeper, held, state_fd = await keepers.open(nursery)
@@ -124,7 +135,10 @@ class Daemon:
         fleet = FleetRuntime(self._spec, services, self._read_config, partial(self._follow, services), self._notifier)
         METRICS.instances_from(fleet.samples)
         nursery.start_soon(self._obey, signals, fleet)
-        await nursery.start(server.serve, fleet, socket)
+        try:
+            await nursery.start(server.serve, fleet, socket)
+        except OSError as error:
+            raise ListenError(error.strerror or str(error)) from None
         if held:
             self.bus.publish("daemon.adopted", workers=len(held), keeper_pid=keepers.pid)
         await fleet.begin(held, states, keeper)

@@ -40,7 +40,7 @@ def listen(path: str) -> socket.socket:
     _private_directory(directory)
     # Two daemons that start together must not both find a dead socket and both replace it.
     with _locked(directory):
-        _refuse_living(path)
+        refuse_living(path)
         return _bind(path)
 
 
@@ -92,7 +92,8 @@ def _locked(directory: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _refuse_living(path: str) -> None:
+def refuse_living(path: str) -> None:
+    """Raise SocketTaken where a living process listens; OSError where something else is in the way."""
     try:
         mode = os.lstat(path).st_mode
     except FileNotFoundError:

@@ -44,15 +44,16 @@ class CloneArgs(ctypes.Structure):
     )
 
 
-def _forked(*words: object) -> int:
-    """A system call that may return twice, between Python's fork hooks."""
+def _forked(*words: object) -> tuple[int, int]:
+    """A system call that may return twice, between Python's fork hooks: its result and errno."""
     _python.PyOS_BeforeFork()
     pid = int(_python.syscall(*words))
+    number = ctypes.get_errno()  # before the hooks, which run whatever was registered with them
     if pid == 0:
         _python.PyOS_AfterFork_Child()
     else:
         _python.PyOS_AfterFork_Parent()
-    return pid
+    return pid, number
 
 
 def clone(flags: int, cgroup_fd: int | None = None) -> tuple[int, int]:
@@ -69,12 +70,13 @@ def clone(flags: int, cgroup_fd: int | None = None) -> tuple[int, int]:
         arguments.flags |= CLONE_INTO_CGROUP
         arguments.cgroup = cgroup_fd
     name = "clone3"
-    pid = _forked(ctypes.c_long(SYS["clone3"]), ctypes.byref(arguments), ctypes.c_size_t(ctypes.sizeof(arguments)))
-    if pid == -1 and ctypes.get_errno() == errno.ENOSYS and cgroup_fd is None and "clone" in SYS:
+    size = ctypes.c_size_t(ctypes.sizeof(arguments))
+    pid, number = _forked(ctypes.c_long(SYS["clone3"]), ctypes.byref(arguments), size)
+    if pid == -1 and number == errno.ENOSYS and cgroup_fd is None and "clone" in SYS:
         name = "clone"
         word = flags | CLONE_PIDFD | SIGCHLD
         zero = ctypes.c_long(0)
-        pid = _forked(ctypes.c_long(SYS["clone"]), ctypes.c_long(word), zero, ctypes.byref(pidfd), zero, zero)
+        pid, number = _forked(ctypes.c_long(SYS["clone"]), ctypes.c_long(word), zero, ctypes.byref(pidfd), zero, zero)
     if pid == -1:
-        raise KernelError(ctypes.get_errno(), name)
+        raise KernelError(number, name)
     return pid, pidfd.value if pid else -1

@@ -8,8 +8,11 @@ import platform
 libc = ctypes.CDLL(None, use_errno=True)
 libc.syscall.restype = ctypes.c_long
 
-# Numbers from 424 on are the same on every architecture; the two older ones that glibc does not wrap differ.
-_NUMBERS = {"x86_64": {"clone": 56, "keyctl": 250}, "aarch64": {"clone": 220, "keyctl": 219}}
+# Numbers from 424 on are the same on every architecture; the older ones that are called raw differ.
+_NUMBERS = {
+    "x86_64": {"rt_sigprocmask": 14, "clone": 56, "keyctl": 250},
+    "aarch64": {"rt_sigprocmask": 135, "clone": 220, "keyctl": 219},
+}
 SYS = {
     "open_tree": 428,
     "move_mount": 429,

@@ -1,8 +1,11 @@
 """The launch's channel: frames out, `go` and `done` in. One SOCK_SEQPACKET message each.
 
-phase INDEX START END OUTCOME ERRNO SYSCALL MESSAGE    a phase ended (times: CLOCK_MONOTONIC of the host, ns)
+phases {INDEX START END OUTCOME ERRNO SYSCALL MESSAGE}...   these ended (times: CLOCK_MONOTONIC of the host, ns)
 exec INDEX START                                       about to call execve; EOF after it means handed over
 need WHAT DETAIL                                       something from outside; answered by `done ERRNO MESSAGE`
+
+Ended phases wait to be told together, for each message wakes the daemon; before a phase that may block on something
+outside (a path on a dead server, an answer), before a fork and before execve they are sent.
 """
 
 import _socket
@@ -21,6 +24,7 @@ class Channel:
         """Take the descriptor over."""
         self.socket = _socket.socket(fileno=fd)
         self.clock_offset_ns = 0  # of the time namespace this process lives in
+        self._ended: list[str | int] = []
 
     def now(self) -> int:
         """CLOCK_MONOTONIC of the host, ns."""
@@ -29,11 +33,18 @@ class Channel:
     def phase(
         self, index: int, start: int, outcome: str = "ok", number: int = 0, syscall: str = "", text: str = ""
     ) -> None:
-        """Say that a phase ended now."""
-        self.send("phase", index, start, self.now(), outcome, number, syscall, text)
+        """Note that a phase ended now."""
+        self._ended += (index, start, self.now(), outcome, number, syscall, text)
+
+    def flush(self) -> None:
+        """Tell what has ended."""
+        if self._ended:
+            told, self._ended = self._ended, []
+            self.send("phases", *told)
 
     def exec(self, index: int) -> None:
         """Say that execve comes next."""
+        self.flush()
         self.send("exec", index, self.now())
 
     def send(self, *tokens: str | int, fd: int = -1) -> None:
@@ -51,6 +62,7 @@ class Channel:
 
     def need(self, what: str, detail: str = "", fd: int = -1) -> None:
         """Ask for something from outside and wait for it. KernelError with the errno that the other side met."""
+        self.flush()
         self.send("need", what, detail, fd=fd)
         _, number, text = self._receive()
         if int(number):

@@ -11,13 +11,15 @@ from supervisor.kernel.title import set_title
 from supervisor.nsinit.box import Box
 from supervisor.nsinit.channel import Channel
 from supervisor.nsinit.operations.table import OPERATIONS
-from supervisor.wire import WireError, decode_plan
+from supervisor.wire import decode_plan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
 SETUP_FAILED = 125
+# Phases that look up the user's paths, which may lie on a server that is gone; and the fork, after which two speak.
+MAY_BLOCK = ("rootfs.prepare", "mount.bind", "init.fork", "cwd.enter")
 
 
 class Descriptors:
@@ -53,22 +55,30 @@ def run(
         channel = Channel(given.channel)
         box = Box(channel, given.report, given.keeper, outside)
         box.owns_pid_namespace = own_pid_namespace
+        set_title("nsinit")
+        steps = _read_plan(given.plan)
         channel.wait_go()
         channel.phase(first - 1, cloned_at)
-        set_title("nsinit")
-        _interpret(box, given.plan, first)
+        _interpret(box, steps, first)
     finally:
         os._exit(SETUP_FAILED)
 
 
-def _interpret(box: Box, plan_fd: int, first: int) -> None:
+def _read_plan(fd: int) -> list[tuple[str, list[str]]]:
+    try:
+        return decode_plan(os.pread(fd, os.fstat(fd).st_size, 0))
+    finally:
+        os.close(fd)
+
+
+def _interpret(box: Box, steps: list[tuple[str, list[str]]], first: int) -> None:
     start = box.channel.now()
     try:
-        steps = decode_plan(os.pread(plan_fd, os.fstat(plan_fd).st_size, 0))
-        os.close(plan_fd)
         for index in range(first, len(steps)):
             box.index = index
             phase, arguments = steps[index]
+            if phase in MAY_BLOCK:
+                box.channel.flush()
             start = box.channel.now()
             note = OPERATIONS[phase](box, *arguments)
             if note == "skipped":
@@ -78,6 +88,7 @@ def _interpret(box: Box, plan_fd: int, first: int) -> None:
     except KernelError as error:
         subject = f"{error.filename}: " if error.filename else ""
         box.channel.phase(box.index, start, "failed", error.errno or 0, error.syscall, f"{subject}{error.strerror}")
-    except (OSError, WireError, ValueError, TypeError, KeyError, MemoryError) as error:
+    except (OSError, ValueError, TypeError, KeyError, MemoryError) as error:
         number = getattr(error, "errno", None) or 0
         box.channel.phase(box.index, start, "failed", number, "", f"{type(error).__name__}: {error}")
+    box.channel.flush()

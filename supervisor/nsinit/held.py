@@ -24,7 +24,10 @@ class Held:
     def reap(self) -> tuple[int, int, int, int]:
         """Take the exit status and the resource usage; the workload's own status where PID 1 reported one."""
         _, status, usage = os.wait4(self.pid, 0)
-        reported = os.read(self.report, 4)
+        try:
+            reported = os.read(self.report, 4)
+        except BlockingIOError:  # a workload on its way out still holds the writing end; PID 1 reported nothing
+            reported = b""
         if len(reported) == 4:
             status = int.from_bytes(reported, "little")
         os.close(self.report)

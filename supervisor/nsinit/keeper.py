@@ -247,6 +247,10 @@ def main(arguments: list[str]) -> None:
     """Arguments: listening descriptor or -1, connected descriptor or -1, seconds to wait for a daemon (may be inf)."""
     listener, connection, adopt_timeout_s = arguments
     signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())  # children must lose none before they listen
+    for number in signal.valid_signals():
+        # Python catches one and ignores two, nohup and others ignore more, and so would the workloads.
+        if signal.getsignal(number) is not signal.SIG_DFL:
+            signal.signal(number, signal.SIG_DFL)
     for fd in (int(listener), int(connection)):
         if fd >= 0:
             os.set_inheritable(fd, False)

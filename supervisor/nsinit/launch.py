@@ -104,6 +104,7 @@ class Request:
                 except KernelError as error:
                     return pack(index, start, error.errno or 0, error.syscall, error.strerror or "")
                 frames.phase(index, start)
+            frames.flush()
             pid, _ = self._clone(len(self.joins), self.clone_flags | flags.CLONE_PARENT)
         except Refused as refused:
             return pack(*refused.tokens)

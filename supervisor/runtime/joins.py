@@ -66,11 +66,34 @@ def _target(join: Join, pids: Pids) -> int:
     if scheme == "path":
         return os.open(name, os.O_RDONLY | os.O_CLOEXEC)
     pid, pidfd = pids(name) if scheme == "worker" else (int(name), -1)
-    fd = os.open(f"/proc/{pid}/ns/{FILES.get(join.kind, join.kind)}", os.O_RDONLY | os.O_CLOEXEC)
+    fd = _namespace(pid, FILES.get(join.kind, join.kind))
     if pidfd >= 0 and _has_ended(pidfd):  # then the number may have been another's already
         os.close(fd)
         raise ProcessLookupError(3, f"{name} has ended")
     return fd
+
+
+def _namespace(pid: int, file: str) -> int:
+    """Of a process or, where it hides itself as the PID 1 of our sandboxes does, of the workload below it."""
+    try:
+        return os.open(f"/proc/{pid}/ns/{file}", os.O_RDONLY | os.O_CLOEXEC)
+    except PermissionError:
+        workload = _first_child(pid)
+        if workload is None:
+            raise
+        fd = os.open(f"/proc/{workload}/ns/{file}", os.O_RDONLY | os.O_CLOEXEC)
+        if _first_child(pid) != workload:  # then the number may have been another's already
+            os.close(fd)
+            raise ProcessLookupError(3, f"process {pid} is ending") from None
+        return fd
+
+
+def _first_child(pid: int) -> str | None:
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+            return next(iter(file.read().split()), None)
+    except OSError:
+        return None
 
 
 def _has_ended(pidfd: int) -> bool:

@@ -134,7 +134,8 @@ def _drain_joins(ours: socket.socket, record: SetupRecord, on_phase: OnPhase) ->
             return
         if not data:
             return
-        on_phase(record.frame(unpack(data)))
+        for phase in record.frame(unpack(data)):
+            on_phase(phase)
 
 
 async def _build(ours: socket.socket, record: SetupRecord, order: LaunchOrder, child: Child, facts: HostFacts) -> None:
@@ -163,7 +164,8 @@ async def _build(ours: socket.socket, record: SetupRecord, order: LaunchOrder, c
         elif tokens[0] == "exec":
             record.frame(tokens)
         else:
-            order.on_phase(record.frame(tokens))
+            for phase in record.frame(tokens):
+                order.on_phase(phase)
     if record.failure is None:
         if record.handed_over_ns is not None:
             order.on_phase(record.phases[-1])

@@ -24,14 +24,17 @@ class SetupRecord:
         self.handed_over_ns: int | None = None  # when nsinit was about to call execve
         self.failure: PhaseRecord | None = None
 
-    def frame(self, tokens: list[str]) -> PhaseRecord:
-        """Take a `phase` or an `exec` frame (nsinit/channel.py)."""
-        index, start = int(tokens[1]), int(tokens[2])
-        step = self.plan.steps[index]
+    def frame(self, tokens: list[str]) -> list[PhaseRecord]:
+        """Take a `phases` or an `exec` frame (nsinit/channel.py)."""
         if tokens[0] == "exec":
-            self.handed_over_ns = start
-            return self._add(step, start, start, "ok")
-        _, _, _, end, outcome, number, syscall, message = tokens
+            self.handed_over_ns = int(tokens[2])
+            return [self._add(self.plan.steps[int(tokens[1])], self.handed_over_ns, self.handed_over_ns, "ok")]
+        return [self._ended(*tokens[at : at + 7]) for at in range(1, len(tokens), 7)]
+
+    def _ended(
+        self, index: str, begun: str, end: str, outcome: str, number: str, syscall: str, message: str
+    ) -> PhaseRecord:
+        step, start = self.plan.steps[int(index)], int(begun)
         if outcome == "failed":
             name = errno.errorcode.get(int(number), "") if int(number) else ""
             return self.fail(step, start, int(end), name, syscall, message)

@@ -31,7 +31,8 @@ def test_demo(who: str, request: pytest.FixtureRequest) -> None:
     )
     said = done.stdout
     assert done.returncode == 0, said + done.stderr
-    states = {line.split()[0]: line.split()[1] for line in said.splitlines() if len(line.split()) > 5}
+    table = said.partition("$ nsvisor ps\n")[2].partition("\n\n")[0]
+    states = {line.split()[0]: line.split()[1] for line in table.splitlines()}
     assert states["web"] == "ready"
     assert states["job"] == "completed"
     assert states["visitor"] == "completed"

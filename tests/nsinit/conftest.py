@@ -1,6 +1,7 @@
 """Keepers for the tests of nsinit, as root and as the ordinary user."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -17,20 +18,31 @@ def who(request: pytest.FixtureRequest, unprivileged: Account, program_bin: Path
 
 
 @pytest.fixture(scope="session")
-def _shared(who: Who) -> Iterator[Keeper]:
-    with running_keeper(who) as keeper:
-        yield keeper
+def keepers() -> Iterator[dict[str, tuple[ExitStack, Keeper]]]:
+    keepers: dict[str, tuple[ExitStack, Keeper]] = {}
+    yield keepers
+    for stack, _ in keepers.values():
+        stack.close()
 
 
 @pytest.fixture
-def keeper(_shared: Keeper) -> Iterator[Keeper]:
-    """A keeper that serves many tests: what one leaves in it fails that one."""
-    _shared.settle()
-    before = _shared.descriptors()
-    yield _shared
-    _shared.settle()
-    assert _shared.inbox == []
-    assert _shared.descriptors() == before
+def keeper(who: Who, keepers: dict[str, tuple[ExitStack, Keeper]]) -> Iterator[Keeper]:
+    """A keeper that serves many tests: what one leaves in it, or does to it, fails that one."""
+    if who.account.name not in keepers:
+        stack = ExitStack()
+        keepers[who.account.name] = stack, stack.enter_context(running_keeper(who))
+    stack, keeper = keepers.pop(who.account.name)
+    keeper.settle()
+    before = keeper.descriptors()
+    try:
+        yield keeper
+        keeper.settle()
+        assert keeper.inbox == []
+        assert keeper.descriptors() == before
+        keepers[who.account.name] = stack, keeper
+    finally:
+        if who.account.name not in keepers:
+            stack.close()
 
 
 @pytest.fixture

@@ -61,9 +61,12 @@ class Sandbox:
             self.channel.send(pack("go"))
 
     def frame(self) -> Message:
-        """The next one; a phase or an exec is remembered. Gone at the end of the channel."""
+        """The next one; what it tells is remembered. Gone at the end of the channel."""
         tokens, fds = receive(self.channel)
-        (self.needs if tokens[0] == "need" else self.frames).append(tokens)
+        if tokens[0] == "need":
+            self.needs.append(tokens)
+        else:
+            self.frames += split(tokens)
         return tokens, fds
 
     def until_need(self) -> Message:
@@ -144,6 +147,15 @@ class Sandbox:
         return line.decode().rstrip("\n")
 
 
+def split(tokens: list[str]) -> list[list[str]]:
+    """What one message tells: of each phase `phase INDEX START END OUTCOME ERRNO SYSCALL MESSAGE`, or of the exec."""
+    if tokens[0] == "exec":
+        return [tokens]
+    assert tokens[0] == "phases"
+    assert len(tokens) % 7 == 1
+    return [["phase", *tokens[at : at + 7]] for at in range(1, len(tokens), 7)]
+
+
 def read_all(fd: int) -> str:
     """Until its last writer is gone."""
     chunks = []
@@ -212,7 +224,7 @@ def launched(
                 frames = []
                 with suppress(Gone):
                     while True:
-                        frames.append(receive(ours)[0])
+                        frames += split(receive(ours)[0])
                 raise Refused(plan.steps[int(tokens[2])].phase, int(tokens[4]), tokens[5], tokens[6], frames)
             sandbox = Sandbox(keeper, name, plan, int(tokens[2]), fds[0], ours, out, err)
             try:

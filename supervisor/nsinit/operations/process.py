@@ -33,12 +33,15 @@ LIMITS = {
 
 def init_fork(box: Box) -> None:
     """init.fork: the parent stays as PID 1 and never comes back; the child goes on as the workload."""
+    parent = os.getpid()
     workload = files.fork()
     if workload:
         reap(box, workload)
     box.channel.clock_offset_ns = box.clock_offset_ns
-    if not box.owns_pid_namespace:
-        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)  # no namespace would end this one with its parent
+    if not box.owns_pid_namespace:  # no namespace would end this one with its parent
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
 
 
 def session(box: Box, terminal: str) -> str | None:
@@ -90,14 +93,12 @@ def limits(_box: Box, *pairs: str) -> None:
 
 
 def close_descriptors(_box: Box) -> None:
-    """fd.close: default signals and an empty mask (Python ignores SIGPIPE and SIGXFSZ); all but 0-2 go at execve."""
-    for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)
+    """fd.close: all but 0-2 go at execve; an empty signal mask (the keeper put the handlers back)."""
     with contextlib.suppress(
         KernelError
     ):  # before Linux 5.11 without that flag; each is close-on-exec from birth anyway
         kernel.close_range(3, 0xFFFFFFFF, kernel.CLOSE_RANGE_CLOEXEC)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    kernel.unblock_signals()
 
 
 def no_new_privileges(_box: Box) -> None:
