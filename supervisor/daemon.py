@@ -10,7 +10,7 @@ from functools import partial
 import trio
 
 from supervisor import __version__
-from supervisor.control import server, sockets
+from supervisor.control import server
 from supervisor.control.sockets import SocketTaken
 from supervisor.host.facts import gather
 from supervisor.runtime.directories import DirectoryError, private_directory
@@ -30,12 +30,11 @@ from supervisor.telemetry.metrics import METRICS
 from supervisor.telemetry.setup import configure
 
 
-
 class ListenError(Exception):
-    """The control socket cannot be made."""
+    """The control socket cannot be made, or is another daemon's."""
 
 
-EXPECTED = (ConfigError, DirectoryError, LockedError, SocketTaken, ListenError, KeeperBusyError, KeeperGoneError)
+EXPECTED = (ConfigError, DirectoryError, LockedError, ListenError, KeeperBusyError, KeeperGoneError)
 
 
 def main(config: str | None, socket: str | None, environ: Mapping[str, str]) -> int:
@@ -116,7 +115,6 @@ class Daemon:
     async def _assemble(
         self, nursery: trio.Nursery, signals: AsyncIterator[int], socket: str
     ) -> tuple[FleetRuntime, Services]:
-        sockets.refuse_living(socket)  # before anything of a daemon that is there is touched
         timeout_s = self._spec.supervisor.adopt_timeout_s
         keepers = Keepers(os.path.join(self._runtime, "keeper.sock"), self._environ, timeout_s, self.bus)
         keeper, held, state_fd = await keepers.open(nursery)
@@ -135,10 +133,7 @@ class Daemon:
         fleet = FleetRuntime(self._spec, services, self._read_config, partial(self._follow, services), self._notifier)
         METRICS.instances_from(fleet.samples)
         nursery.start_soon(self._obey, signals, fleet)
-        try:
-            await nursery.start(server.serve, fleet, socket)
-        except OSError as error:
-            raise ListenError(error.strerror or str(error)) from None
+        await self._listen(nursery, fleet, socket)
         if held:
             self.bus.publish("daemon.adopted", workers=len(held), keeper_pid=keepers.pid)
         await fleet.begin(held, states, keeper)
@@ -148,6 +143,14 @@ class Daemon:
         if self._notifier.address:
             nursery.start_soon(fleet.report_status)
         return fleet, services
+
+    async def _listen(self, nursery: trio.Nursery, fleet: FleetRuntime, socket: str) -> None:
+        try:
+            await nursery.start(server.serve, fleet, socket)
+        except (OSError, SocketTaken) as error:
+            if not fleet.services.keepers.adopted:
+                await fleet.services.keepers.dismiss()  # it would wait for the next daemon with nothing to give
+            raise ListenError(error.strerror if isinstance(error, OSError) else str(error)) from None
 
     def _load_state(self, fd: int) -> tuple[StateFile, dict[str, InstanceState]]:
         state = StateFile(fd)

@@ -1,7 +1,6 @@
 """The part of `nsvisor run` that runs: Trio, the terminal, phases on standard error, the exit status."""
 
 import os
-import signal
 import sys
 from contextlib import nullcontext
 
@@ -16,23 +15,25 @@ from supervisor.runtime.terminal import Terminal
 from supervisor.sandbox.hints import hint
 from supervisor.sandbox.ids import PlanError
 from supervisor.sandbox.plan import compile_plan
+from supervisor.spec.forms import signal_number
 from supervisor.spec.model import Worker
 from supervisor.spec.records import PhaseRecord
 
 
 def run(worker: Worker, *, log_phases: bool, as_json: bool) -> int:
     """Run it: the exit status for the shell."""
+    on_terminal = all(os.isatty(fd) for fd in (0, 1, 2))
+    end = "\r\n" if on_terminal else "\n"  # it is raw once the sandbox has its own
 
     def show(phase: PhaseRecord) -> None:
         if as_json and log_phases:
-            print(msgspec.json.encode(phase).decode(), file=sys.stderr)
+            print(msgspec.json.encode(phase).decode(), end=end, file=sys.stderr)
         elif log_phases:
             took = f"{phase.duration_us} us"
             note = "" if phase.outcome == "ok" else f"  {phase.outcome.upper()}"
-            print(f"{phase.phase:<18}{took:>10}  {phase.detail}{note}", file=sys.stderr)
+            print(f"{phase.phase:<18}{took:>10}  {phase.detail}{note}", end=end, file=sys.stderr)
 
     facts = gather(os.environ)
-    on_terminal = all(os.isatty(fd) for fd in (0, 1, 2))
     try:
         plan = compile_plan(worker, 0, facts, terminal=on_terminal)
     except PlanError as error:
@@ -55,9 +56,10 @@ def _status(outcome: Outcome) -> int:
     if status is None:
         print("cannot tell how the command ended: the keeper died", file=sys.stderr)
         return OURS
-    if status.signal is not None:
-        return BY_SIGNAL + (signal.Signals[status.signal] if status.signal in signal.Signals.__members__ else 0)
-    return status.code or 0
+    if status.signal is None:
+        return status.code or 0
+    bare = status.signal.removeprefix("SIG")
+    return BY_SIGNAL + (int(bare) if bare.isdigit() else signal_number(bare))
 
 
 def _explain(failure: PhaseRecord) -> int:

@@ -40,7 +40,7 @@ def listen(path: str) -> socket.socket:
     _private_directory(directory)
     # Two daemons that start together must not both find a dead socket and both replace it.
     with _locked(directory):
-        refuse_living(path)
+        _refuse_living(path)
         return _bind(path)
 
 
@@ -92,8 +92,7 @@ def _locked(directory: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def refuse_living(path: str) -> None:
-    """Raise SocketTaken where a living process listens; OSError where something else is in the way."""
+def _refuse_living(path: str) -> None:
     try:
         mode = os.lstat(path).st_mode
     except FileNotFoundError:

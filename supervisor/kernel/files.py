@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_IN_ROOT = 0x10
+_OpenHow = ctypes.c_uint64 * 3  # struct open_how
+_openat2 = raw("openat2", ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t)
 
 
 def named(syscall: str, function: Callable[P, R]) -> Callable[P, R]:
@@ -48,8 +50,8 @@ fork = named("fork", os.fork)
 
 def open_in_root(root_fd: int, path: str, flags: int, mode: int = 0) -> int:
     """Open a path as if root_fd were "/": no link and no ".." leads out (openat2(2), RESOLVE_IN_ROOT, Linux 5.6)."""
-    request = (ctypes.c_uint64 * 3)(flags | os.O_CLOEXEC, mode, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
-    return raw("openat2", root_fd, os.fsencode(path), request, ctypes.sizeof(request), subject=path)
+    request = _OpenHow(flags | os.O_CLOEXEC, mode, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+    return _openat2(root_fd, os.fsencode(path), ctypes.byref(request), ctypes.sizeof(request), subject=path)
 
 
 def write_attribute(path: str, value: str) -> None:

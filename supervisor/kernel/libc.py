@@ -1,12 +1,16 @@
 """The C library, and how a failed call becomes an OSError that names its system call."""
 
+from __future__ import annotations
+
 import ctypes
-import errno
 import os
 import platform
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 libc = ctypes.CDLL(None, use_errno=True)
-libc.syscall.restype = ctypes.c_long
 
 # Numbers from 424 on are the same on every architecture; the older ones that are called raw differ.
 _NUMBERS = {
@@ -44,10 +48,20 @@ def checked(result: int, syscall: str, subject: str | None = None) -> int:
     return result
 
 
-def raw(syscall: str, *arguments: object, subject: str | None = None) -> int:
-    """A system call by name. Arguments are ctypes values, ints (as long) or bytes. ENOSYS where unknown here."""
-    number = SYS.get(syscall)
-    if number is None:
-        raise KernelError(errno.ENOSYS, syscall, subject)
-    words = [ctypes.c_long(item) if isinstance(item, int) else item for item in arguments]
-    return checked(int(libc.syscall(ctypes.c_long(number), *words)), syscall, subject)
+def raw(syscall: str, *types: type) -> Callable[..., int]:
+    """Make a function for a system call that the C library does not wrap; argument types are set once.
+
+    The function takes the arguments, and `subject` for its KernelError: ENOSYS where this machine's number is unknown.
+    """
+    function = libc["syscall"]  # a new object each time, so its types are its own
+    function.restype = ctypes.c_long
+    function.argtypes = [ctypes.c_long, *types]
+    number = SYS.get(syscall, -1)
+
+    def call(*arguments: object, subject: str | None = None) -> int:
+        result: int = function(number, *arguments)
+        if result == -1:
+            raise KernelError(ctypes.get_errno(), syscall, subject)
+        return result
+
+    return call

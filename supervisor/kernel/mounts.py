@@ -22,6 +22,14 @@ MOUNT_ATTR_NOEXEC = 8
 MS_REC, MS_PRIVATE, MS_SLAVE = 1 << 14, 1 << 18, 1 << 19
 MNT_DETACH = 2
 
+_Attributes = ctypes.c_uint64 * 4  # struct mount_attr; a type made in each child would cost each child
+_int, _str, _pointer = ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p
+_open_tree = raw("open_tree", _int, _str, ctypes.c_uint)
+_mount_setattr = raw("mount_setattr", _int, _str, ctypes.c_uint, _pointer, ctypes.c_size_t)
+_move_mount = raw("move_mount", _int, _str, _int, _str, ctypes.c_uint)
+_fsopen = raw("fsopen", _str, ctypes.c_uint)
+_fsconfig = raw("fsconfig", _int, ctypes.c_uint, _str, _str, _int)
+_fsmount = raw("fsmount", _int, ctypes.c_uint, ctypes.c_uint)
 libc.mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
 libc.umount2.argtypes = [ctypes.c_char_p, ctypes.c_int]
 libc.pivot_root.argtypes = [ctypes.c_char_p, ctypes.c_char_p]
@@ -33,7 +41,7 @@ def open_tree(path: str, *, recursive: bool, dir_fd: int = AT_FDCWD) -> int:
     Errors: ENOENT; EACCES; EINVAL a non-recursive copy of a tree with locked mounts below.
     """
     flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (AT_RECURSIVE if recursive else 0)
-    return raw("open_tree", dir_fd, os.fsencode(path), flags, subject=path)
+    return _open_tree(dir_fd, os.fsencode(path), flags, subject=path)
 
 
 def set_attributes(
@@ -43,15 +51,15 @@ def set_attributes(
 
     EPERM: clearing one that was inherited from a more privileged mount namespace.
     """
-    request = (ctypes.c_uint64 * 4)(attributes, clear, 0, 0)
+    request = _Attributes(attributes, clear, 0, 0)
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
-    raw("mount_setattr", mount_fd, b"", flags, request, ctypes.sizeof(request), subject=subject)
+    _mount_setattr(mount_fd, b"", flags, ctypes.byref(request), ctypes.sizeof(request), subject=subject)
 
 
 def attach(mount_fd: int, target_fd: int, *, subject: str | None = None) -> None:
     """Mount a detached mount on what target_fd refers to (move_mount(2)). ENOTDIR/EINVAL: file over directory."""
     flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
-    raw("move_mount", mount_fd, b"", target_fd, b"", flags, subject=subject)
+    _move_mount(mount_fd, b"", target_fd, b"", flags, subject=subject)
 
 
 def new_filesystem(kind: str, options: dict[str, str], attributes: int) -> int:
@@ -59,14 +67,14 @@ def new_filesystem(kind: str, options: dict[str, str], attributes: int) -> int:
 
     EPERM: the kind is not allowed in this user namespace, or its fresh copy would reveal what is masked outside.
     """
-    context = raw("fsopen", kind.encode(), FSOPEN_CLOEXEC, subject=kind)
+    context = _fsopen(kind.encode(), FSOPEN_CLOEXEC, subject=kind)
     try:
         for key, value in options.items():
             command = FSCONFIG_SET_STRING if value else FSCONFIG_SET_FLAG
             setting = value.encode() if value else None
-            raw("fsconfig", context, command, key.encode(), setting, 0, subject=f"{kind} {key}={value}")
-        raw("fsconfig", context, FSCONFIG_CMD_CREATE, None, None, 0, subject=kind)
-        return raw("fsmount", context, FSMOUNT_CLOEXEC, attributes, subject=kind)
+            _fsconfig(context, command, key.encode(), setting, 0, subject=f"{kind} {key}={value}")
+        _fsconfig(context, FSCONFIG_CMD_CREATE, None, None, 0, subject=kind)
+        return _fsmount(context, FSMOUNT_CLOEXEC, attributes, subject=kind)
     except KernelError as error:
         raise KernelError(error.errno or 0, error.syscall, error.filename, _said(context)) from None
     finally:

@@ -24,7 +24,7 @@ class Channel:
         """Take the descriptor over."""
         self.socket = _socket.socket(fileno=fd)
         self.clock_offset_ns = 0  # of the time namespace this process lives in
-        self._ended: list[str | int] = []
+        self._ended: list[str] = []
 
     def now(self) -> int:
         """CLOCK_MONOTONIC of the host, ns."""
@@ -34,13 +34,14 @@ class Channel:
         self, index: int, start: int, outcome: str = "ok", number: int = 0, syscall: str = "", text: str = ""
     ) -> None:
         """Note that a phase ended now."""
-        self._ended += (index, start, self.now(), outcome, number, syscall, text)
+        self._ended.append(f"{index}\0{start}\0{self.now()}\0{outcome}\0{number}\0{syscall}\0{text}")
 
     def flush(self) -> None:
         """Tell what has ended."""
         if self._ended:
-            told, self._ended = self._ended, []
-            self.send("phases", *told)
+            message = "\0".join(("phases", *self._ended)).encode("utf-8", "surrogateescape")
+            self._ended.clear()
+            self._send(message)
 
     def exec(self, index: int) -> None:
         """Say that execve comes next."""
@@ -49,9 +50,12 @@ class Channel:
 
     def send(self, *tokens: str | int, fd: int = -1) -> None:
         """Send one frame; leave where nobody listens any more: a sandbox that no daemon knows must not live."""
+        self._send(pack(*tokens), fd)
+
+    def _send(self, message: bytes, fd: int = -1) -> None:
         rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack("i", fd))] if fd >= 0 else []
         try:
-            self.socket.sendmsg([pack(*tokens)], rights, _socket.MSG_NOSIGNAL)
+            self.socket.sendmsg([message], rights, _socket.MSG_NOSIGNAL)
         except OSError:
             os._exit(125)
 

@@ -37,18 +37,28 @@ class Descriptors:
         """Close all that was the keeper's: other workers' pipes, its sockets, its pidfds."""
         for number, fd in enumerate(self.stdio):
             os.dup2(fd, number, inheritable=True)
-        below = 2
-        for fd in sorted((self.plan, self.channel, self.report, self.keeper)):
-            if fd > below + 1:
-                kernel.close_range(below + 1, fd - 1)
-            below = fd
-        kernel.close_range(below + 1, 0xFFFFFFFF)
+        close_others(2, (self.plan, self.channel, self.report, self.keeper))
+
+
+def close_others(below: int, kept: tuple[int, ...]) -> None:
+    """Close every descriptor above `below` but these."""
+    for fd in sorted(kept):
+        if fd > below + 1:
+            kernel.close_range(below + 1, fd - 1)
+        below = fd
+    kernel.close_range(below + 1, 0xFFFFFFFF)
 
 
 def run(
-    given: Descriptors, outside: tuple[int, int], first: int, cloned_at: int, *, own_pid_namespace: bool
+    given: Descriptors,
+    outside: tuple[int, int],
+    first: int,
+    cloned_at: int,
+    *,
+    own_pid_namespace: bool,
+    note: str = "",
 ) -> NoReturn:
-    """Build the sandbox from step `first` on (the one before it is `clone`). Never returns."""
+    """Build the sandbox from step `first` on (the one before it is `clone`, with a note for it). Never returns."""
     try:
         gc.disable()  # a collection would write to every page shared with the keeper
         given.keep_only_these()
@@ -58,7 +68,7 @@ def run(
         set_title("nsinit")
         steps = _read_plan(given.plan)
         channel.wait_go()
-        channel.phase(first - 1, cloned_at)
+        channel.phase(first - 1, cloned_at, text=note)
         _interpret(box, steps, first)
     finally:
         os._exit(SETUP_FAILED)
@@ -77,7 +87,7 @@ def _interpret(box: Box, steps: list[tuple[str, list[str]]], first: int) -> None
         for index in range(first, len(steps)):
             box.index = index
             phase, arguments = steps[index]
-            if phase in MAY_BLOCK:
+            if phase in MAY_BLOCK and arguments != ["/"]:
                 box.channel.flush()
             start = box.channel.now()
             note = OPERATIONS[phase](box, *arguments)

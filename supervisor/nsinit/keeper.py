@@ -21,8 +21,10 @@ from __future__ import annotations
 
 import _socket
 import contextlib
+import errno
 import gc
 import os
+import resource
 import select
 import signal
 import sys
@@ -35,11 +37,16 @@ from supervisor.nsinit.child import Descriptors
 from supervisor.nsinit.held import Held
 from supervisor.nsinit.launch import Refused, Request
 from supervisor.nsinit.link import Link
+from supervisor.nsinit.spare import FLAGS as SPARE_FLAGS
+from supervisor.nsinit.spare import Spare
 from supervisor.wire import PROTOCOL, WireError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+HEADROOM = 64  # descriptors left for what cannot be refused: the next daemon's connection, and its messages
+SPARE_DELAY_MS = 5  # of quiet after a launch, before the next process is cloned ahead
 
 
 class Keeper:
@@ -56,6 +63,10 @@ class Keeper:
         self.adopt_timeout_s = adopt_timeout_s
         self.alone_since = time.monotonic()
         self.self_pidfd = os.pidfd_open(os.getpid())
+        self.descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self.spares = listener >= 0  # a keeper of one launch needs none
+        self.spare: Spare | None = None
+        self.wants_spare = self.spares
         if listener >= 0:
             listening = _socket.socket(fileno=listener)
             listening.setblocking(False)
@@ -75,7 +86,12 @@ class Keeper:
                     end_all(list(self.workers.values()))
                     return
                 timeout_ms = None if left_s == float("inf") else int(left_s * 1000) + 1
-            for fd, _ in self.poll.poll(timeout_ms):
+            elif self.wants_spare:
+                timeout_ms = SPARE_DELAY_MS
+            events = self.poll.poll(timeout_ms)
+            if not events and self.wants_spare:
+                self._make_spare()
+            for fd, _ in events:
                 action = self.actions.get(fd)
                 if action is not None:  # else an earlier action of this round closed it
                     action()
@@ -94,6 +110,8 @@ class Keeper:
         except OSError:  # it went away meanwhile
             return
         link = Link(_socket.socket(fileno=fd))
+        while self.link is not None and self.link.hung_up():
+            self._serve(self.link)  # a dead daemon's last messages, and then its end: the next one is there already
         try:
             if link.peer_uid() not in (os.geteuid(), 0):
                 link.close()
@@ -155,6 +173,7 @@ class Keeper:
         if int(arguments[0]) != PROTOCOL:
             self._say("protocol", PROTOCOL)
             return
+        self.leaving = False
         self._say("keeper", PROTOCOL, os.getpid(), len(self.workers), fds=[self.state_fd] if self.state_fd >= 0 else [])
         for worker in self.workers.values():
             end = worker.exit or (0, 0, 0, 0)
@@ -164,29 +183,61 @@ class Keeper:
 
     def _launch(self, arguments: list[str], fds: list[int]) -> None:
         name, clone_flags, stop_signal, grace_ms, roles, kinds = arguments
+        if len(fds) != len(roles.split()) or max(fds) > self.descriptors - HEADROOM:  # recvmsg drops what finds no room
+            self._say("refused", name, 0, time.monotonic_ns(), errno.EMFILE, "recvmsg", os.strerror(errno.EMFILE))
+            return
         given: dict[str, list[int]] = {}
         for role, fd in zip(roles.split(), fds, strict=True):
             given.setdefault(role, []).append(fd)
-        report, report_writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        stdin, stdout, stderr = given["stdio"]
-        descriptors = Descriptors(
-            given["plan"][0], given["channel"][0], (stdin, stdout, stderr), report_writer, self.self_pidfd
-        )
         joins = list(zip(given.get("join", []), map(int, kinds.split()), strict=True))
-        request = Request(descriptors, int(clone_flags), joins, given.get("cgroup", [None])[0])
         try:
-            pid, pidfd = request.start()
+            pid, pidfd, report = self._fork(int(clone_flags), joins, given)
         except Refused as refused:
-            os.close(report)
             self._say("refused", name, *refused.tokens)
             return
-        finally:
-            os.close(report_writer)
+        self._say("launched", name, pid, fds=[pidfd])
         kept = [os.dup(fd) for fd in given.get("keep", [])]
         worker = Held(name, pid, pidfd, report, kept, int(stop_signal), int(grace_ms) / 1000)
         self.workers[name] = worker
         self._watch(pidfd, lambda: self._reap(worker))
-        self._say("launched", name, pid, fds=[pidfd])
+        self.wants_spare = self.spares
+
+    def _fork(
+        self, clone_flags: int, joins: list[tuple[int, int]], given: dict[str, list[int]]
+    ) -> tuple[int, int, int]:
+        """Take the spare where it fits, else clone: pid, pidfd, the report's reading end. Refused."""
+        plan, channel, stdio = given["plan"][0], given["channel"][0], given["stdio"]
+        spare = self.spare
+        if spare is not None and clone_flags == SPARE_FLAGS and not joins and "cgroup" not in given:
+            self.spare = None
+            self._unwatch(spare.pidfd)
+            if spare.give(plan, channel, stdio):
+                return spare.pid, spare.pidfd, spare.report
+            spare.discard()
+        report, report_writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        stdin, stdout, stderr = stdio
+        descriptors = Descriptors(plan, channel, (stdin, stdout, stderr), report_writer, self.self_pidfd)
+        try:
+            request = Request(descriptors, clone_flags, joins, given.get("cgroup", [None])[0])
+            return *request.start(), report
+        except Refused:
+            os.close(report)
+            raise
+        finally:
+            os.close(report_writer)
+
+    def _make_spare(self) -> None:
+        """While nobody waits. Where it cannot be made, the next launch says why."""
+        self.wants_spare = False
+        with contextlib.suppress(OSError):
+            self.spare = Spare(self.self_pidfd)
+            self._watch(self.spare.pidfd, self._lose_spare)
+
+    def _lose_spare(self) -> None:
+        if self.spare is not None:
+            self._unwatch(self.spare.pidfd)
+            self.spare.discard()
+            self.spare = None
 
     def _reap(self, worker: Held) -> None:
         self._unwatch(worker.pidfd)
@@ -251,6 +302,7 @@ def main(arguments: list[str]) -> None:
         # Python catches one and ignores two, nohup and others ignore more, and so would the workloads.
         if signal.getsignal(number) is not signal.SIG_DFL:
             signal.signal(number, signal.SIG_DFL)
+    os.umask(0o022)  # the mount points made in a sandbox are for everyone in it, whatever the daemon was started with
     for fd in (int(listener), int(connection)):
         if fd >= 0:
             os.set_inheritable(fd, False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _socket
 import os
+import select
 import struct
 
 from supervisor.wire import MAX_MESSAGE_BYTES, pack, unpack
@@ -53,6 +54,12 @@ class Link:
             for (fd,) in struct.iter_unpack("i", value[: len(value) & ~3])
         ]
         return (unpack(data), fds) if data else None
+
+    def hung_up(self) -> bool:
+        """Whether the other end is closed; messages may still be there to be received."""
+        poll = select.poll()
+        poll.register(self.socket, 0)
+        return bool(poll.poll(0))
 
     def peer_uid(self) -> int:
         """The uid behind the socket (SO_PEERCRED, unix(7))."""

@@ -9,6 +9,7 @@ import os
 import signal
 
 from supervisor.kernel import process as kernel
+from supervisor.kernel.libc import KernelError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,11 +38,13 @@ def _serve(box: Box, workload: int) -> int:
     os.chdir("/")
     kernel.close_range(0, box.report_fd - 1)
     kernel.close_range(box.report_fd + 1, 0xFFFFFFFF)
-    # Nothing inside may look into this process, and it needs nothing but to signal a workload of another id.
-    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+    # It needs nothing but to signal a workload of another id.
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     kernel.prctl(kernel.PR_CAP_AMBIENT, kernel.PR_CAP_AMBIENT_CLEAR_ALL)
-    kernel.capset(CAP_KILL, CAP_KILL, 0)
+    try:
+        kernel.capset(CAP_KILL, CAP_KILL, 0)
+    except KernelError:  # in the supervisor's own user namespace there is none to have; the workload has our id there
+        kernel.capset(0, 0, 0)
     everything = signal.valid_signals()  # the keeper blocked them all: none was lost since the fork
     while True:
         number = signal.sigwait(everything)

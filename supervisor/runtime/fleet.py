@@ -9,7 +9,7 @@ import trio
 
 from supervisor.policy.diff import FleetDiff, diff
 from supervisor.policy.order import stop_levels
-from supervisor.policy.restart import TERMINAL, Kill, Restart, Start, State, Stop
+from supervisor.policy.restart import TERMINAL, IllegalMove, Kill, Restart, Start, State, Stop
 from supervisor.runtime.adoption import adopt, follow_new_specs
 from supervisor.runtime.instance import Instance
 from supervisor.runtime.keeper_link import HeldWorker, KeeperLink
@@ -24,6 +24,7 @@ from supervisor.spec.names import UnknownName, nearest
 from supervisor.telemetry.bus import EventBus
 from supervisor.telemetry.metrics import InstanceSample
 
+SHUTDOWN = "shutdown"  # who stopped an instance that the next daemon is to start again
 AT_REST = (*TERMINAL, State.UNKILLABLE)
 Condition = Literal["ready", "stopped", "exited"]
 
@@ -68,7 +69,8 @@ class FleetRuntime:
         for instance in self.instances.values():
             instance.save()
             self.services.nursery.start_soon(instance.run_timer)
-            if instance.name not in taken and instance.worker.autostart:
+            fresh = instance.name not in taken or instance.status.stopped_by == SHUTDOWN
+            if fresh and instance.worker.autostart:
                 instance.handle(Start("daemon"))
         for instance in self.instances.values():
             self._order.changed(instance, self.instances)
@@ -76,10 +78,11 @@ class FleetRuntime:
     async def shut_down(self) -> list[str]:
         """Stop everything, dependents first: names of those that would not die."""
         self._stopping = True
-        for level in stop_levels(self.spec):
-            for name in level:
-                self.instances[name].handle(Stop("shutdown"))
-            await self._until(partial(self._are_at_rest, level))
+        async with self._reloading:  # one under way ends first, and starts nothing more
+            for level in stop_levels(self.spec):
+                for name in level:
+                    self.instances[name].handle(Stop(SHUTDOWN))
+                await self._until(partial(self._are_at_rest, level))
         for instance in self.instances.values():
             instance.output.close()
         return [name for name, one in self.instances.items() if one.status.state is State.UNKILLABLE]
@@ -108,10 +111,16 @@ class FleetRuntime:
         return list(found.values())
 
     async def start(self, names: Sequence[str], by: str = "operator") -> None:
-        """Want them up, and what they require."""
+        """Want them up, and what they require. IllegalMove while the daemon stops."""
+        self._refuse_if_stopping(names, Start(by))
         for name in self._order.with_requirements([one.name for one in self.select(names)]):
             self.instances[name].handle(Start(by))
         await trio.lowlevel.checkpoint()
+
+    def _refuse_if_stopping(self, names: Sequence[str], event: Start | Restart) -> None:
+        chosen = self.select(names)
+        if self._stopping and chosen:
+            raise IllegalMove(chosen[0].status, event, "the daemon is stopping")
 
     async def stop(self, names: Sequence[str], by: str = "operator") -> None:
         """Want them down, until somebody wants them up."""
@@ -120,7 +129,8 @@ class FleetRuntime:
         await trio.lowlevel.checkpoint()
 
     async def restart(self, names: Sequence[str], by: str = "operator") -> None:
-        """Want new incarnations."""
+        """Want new incarnations. IllegalMove while the daemon stops."""
+        self._refuse_if_stopping(names, Restart(by))
         for instance in self.select(names):
             instance.handle(Restart(by))
         await trio.lowlevel.checkpoint()
@@ -180,6 +190,8 @@ class FleetRuntime:
         for instance in leaving:
             instance.handle(Stop("reload"))
         await self._until(lambda: all(one.status.state in AT_REST for one in leaving))
+        if self._stopping:
+            return
         for instance in leaving:
             if instance.status.state is State.UNKILLABLE:
                 continue  # it keeps its name until it is gone: a second copy must not come

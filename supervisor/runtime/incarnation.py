@@ -12,7 +12,7 @@ from supervisor.policy.restart import Adopted, Exited, HandedOver, State
 from supervisor.runtime.keeper_link import ExitStatus, HeldWorker, KeeperGoneError, KeeperLink
 from supervisor.runtime.kill import kill_tree
 from supervisor.runtime.launcher import Child, LaunchOrder, launch, send_signal
-from supervisor.runtime.output import Stream, capture
+from supervisor.runtime.output import Stream, capture, open_pipes
 from supervisor.runtime.setup_record import SetupRecord
 from supervisor.sandbox.ids import PlanError
 from supervisor.sandbox.plan import Plan, Step, compile_plan
@@ -90,14 +90,14 @@ class Incarnation:
             self._after_failure(record, None)
             return
         try:
-            pipes = (os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC))
+            pipes = open_pipes()
         except OSError as error:
             record = SetupRecord(plan, self.number, services.facts)
             now = time.monotonic_ns()
             self._on_phase(record.fail(Step("clone"), now, now, _errno_name(error), "pipe2", str(error)))
             self._after_failure(record, None)
             return
-        (stdout, stdout_writer), (stderr, stderr_writer) = pipes
+        stdout, stdout_writer, stderr, stderr_writer = pipes
         order = LaunchOrder(
             plan=plan,
             incarnation=self.number,
@@ -127,7 +127,7 @@ class Incarnation:
         await self._let_go([stdout, stderr])
 
     async def _try_keepers(self, order: LaunchOrder, writers: list[int]) -> SetupRecord:
-        """Launch; where the keeper dies under it before a child was known, nothing lives: ask its replacement."""
+        """Launch; where the keeper dies under it, so does the sandbox: ask the replacement."""
         services = self.instance.services
         record: SetupRecord | None = None
         try:
@@ -138,6 +138,11 @@ class Incarnation:
                     break
                 except KeeperGoneError as error:
                     reason = str(error)
+                    if self.child is not None:
+                        self.child.close()
+                        self.child = None
+                if self._doomed:
+                    break
             if record is None:
                 record = SetupRecord(order.plan, self.number, services.facts)
                 now = time.monotonic_ns()

@@ -1,9 +1,12 @@
 """The daemon's end of the connection to a keeper. The protocol is described in nsinit/keeper.py."""
 
+import errno
 import os
 import signal
 import socket
 import struct
+import time
+from contextlib import suppress
 
 import msgspec
 import trio
@@ -12,6 +15,7 @@ from supervisor.spec.records import Rusage
 from supervisor.wire import MAX_MESSAGE_BYTES, PROTOCOL, pack, unpack
 
 MAX_FDS = 64
+GONE = (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF)
 
 
 class ExitStatus(msgspec.Struct, frozen=True):
@@ -35,11 +39,11 @@ class ExitStatus(msgspec.Struct, frozen=True):
 
 
 def signal_name(number: int) -> str:
-    """SIGKILL for 9; SIG33 where it has no name."""
+    """SIGKILL for 9, SIGRTMIN+3 for 37; SIG33 where it has no name."""
     try:
         return signal.Signals(number).name
     except ValueError:
-        return f"SIG{number}"
+        return f"SIGRTMIN+{number - signal.SIGRTMIN}" if number > signal.SIGRTMIN else f"SIG{number}"
 
 
 class HeldWorker(msgspec.Struct):
@@ -90,7 +94,9 @@ class KeeperLink:
         await self._send(pack("hello", PROTOCOL), [])
         tokens, fds = await self._receive()
         if tokens[0] == "busy":
-            raise KeeperBusyError(tokens[1])
+            raise KeeperBusyError(
+                f"cannot start: the keeper (pid {tokens[1]}) serves another daemon; stop that one first"
+            )
         if tokens[0] != "keeper":
             raise KeeperGoneError(f"it speaks another protocol: {' '.join(tokens)}")
         self.pid = int(tokens[2])
@@ -150,7 +156,11 @@ class KeeperLink:
         message = pack("launch", name, clone_flags, stop_signal, int(grace_s * 1000), roles, kinds)
         event = self._launches[name] = trio.Event()
         try:
-            await self._send(message, [fd for several in fds.values() for fd in several])
+            try:
+                await self._send(message, [fd for several in fds.values() for fd in several])
+            except KeeperGoneError:
+                await self.gone.wait()  # once all that it had said was heard
+                raise
             if not self.gone.is_set():
                 await event.wait()
         finally:
@@ -187,10 +197,8 @@ class KeeperLink:
 
     async def _tell(self, message: bytes, fds: list[int] | None = None) -> None:
         """Send what needs no answer; a keeper that is gone needs it no more."""
-        try:
+        with suppress(KeeperGoneError, Refused):
             await self._send(message, fds or [])
-        except KeeperGoneError:
-            self.gone.set()
 
     async def _send(self, message: bytes, fds: list[int]) -> None:
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack(f"{len(fds)}i", *fds))] if fds else []
@@ -201,7 +209,10 @@ class KeeperLink:
                 except BlockingIOError:
                     await trio.lowlevel.wait_writable(self._socket)
                 except OSError as error:
-                    raise KeeperGoneError(str(error)) from None
+                    if error.errno in GONE:
+                        raise KeeperGoneError(str(error)) from None
+                    number = error.errno or errno.EIO  # ETOOMANYREFS, ENOBUFS, EMSGSIZE: it lives
+                    raise Refused(0, time.monotonic_ns(), number, "sendmsg", os.strerror(number)) from None
                 else:
                     return
 
@@ -212,7 +223,7 @@ class KeeperLink:
                 data, control, _, _ = self._socket.recvmsg(MAX_MESSAGE_BYTES, room, socket.MSG_CMSG_CLOEXEC)
                 break
             except BlockingIOError:
-                await trio.lowlevel.wait_readable(self._socket)
+                await self._wait_readable()
             except OSError as error:
                 raise KeeperGoneError(str(error)) from None
         if not data:
@@ -220,8 +231,20 @@ class KeeperLink:
         fds = [fd for _, _, value in control for (fd,) in struct.iter_unpack("i", value[: len(value) & ~3])]
         return unpack(data), fds
 
+    async def _wait_readable(self) -> None:
+        try:
+            await trio.lowlevel.wait_readable(self._socket)
+        except trio.ClosedResourceError:
+            raise KeeperGoneError("the connection was closed") from None
+
+    def peer_pid(self) -> int:
+        """Who listens at the other end (SO_PEERCRED); 0 from another pid namespace."""
+        return int(struct.unpack("3i", self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0])
+
     def close(self) -> None:
         """Close the connection: the keeper waits for the next daemon."""
+        if self._socket.fileno() >= 0:
+            trio.lowlevel.notify_closing(self._socket)
         self._socket.close()
 
 

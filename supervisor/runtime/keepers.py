@@ -13,6 +13,8 @@ from supervisor.runtime.keeper_link import HeldWorker, KeeperGoneError, KeeperLi
 from supervisor.telemetry.bus import EventBus
 
 STARTS = 3  # in a row, before a launch is told that no keeper will live
+GREET_TIMEOUT_S = 15.0
+REPLACE_DELAY_S = 1.0  # unless a launch is waiting for it
 
 
 class Keepers:
@@ -29,6 +31,8 @@ class Keepers:
         self._lock = trio.Lock()
         self._nursery: trio.Nursery | None = None
         self._started = 0
+        self._leaving = False
+        self.adopted = False  # whether the present one comes from an earlier daemon
         self._state_fd = -1
 
     @property
@@ -43,15 +47,33 @@ class Keepers:
         if connection is not None:
             link = KeeperLink(connection)
             try:
-                held, state_fd = await link.greet()
-            except KeeperGoneError as error:
-                link.close()
-                self._bus.publish("keeper.died", "warning", error=str(error))
+                with trio.fail_after(GREET_TIMEOUT_S):
+                    held, state_fd = await link.greet()
+            except (KeeperGoneError, trio.TooSlowError) as error:
+                await self._end_useless(link)
+                self._bus.publish("keeper.died", "warning", error=str(error) or "it does not answer and was killed")
             else:
                 self._use(link)
+                self.adopted = True
                 self._bus.publish("keeper.adopted", pid=link.pid, workers=len(held))
                 return link, held, state_fd
         return await self._start(), [], -1
+
+    async def _end_useless(self, link: KeeperLink) -> None:
+        """Kill one that cannot be talked to: its workers die with it, before there are second copies of them."""
+        pid = link.peer_pid()
+        link.close()
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError:  # it is gone, or never was in our pid namespace
+            return
+        try:
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            await trio.lowlevel.wait_readable(pidfd)
+        except ProcessLookupError:
+            pass
+        finally:
+            os.close(pidfd)
 
     async def current(self) -> KeeperLink:
         """Get the keeper for a launch; a dead one is replaced. KeeperGoneError where none will live."""
@@ -71,6 +93,7 @@ class Keepers:
 
     async def dismiss(self, timeout_s: float = 5.0) -> None:
         """Let the keeper leave, now that it has no workers, and wait for it."""
+        self._leaving = True
         if self._link is None:
             return
         await self._link.dismiss()
@@ -78,8 +101,9 @@ class Keepers:
             await self._link.gone.wait()
         self._link.close()
         self._reap()
-        with suppress(FileNotFoundError):
-            os.unlink(self._path)
+        if self._link.gone.is_set():  # else it has a worker that does not die: the next daemon must find it
+            with suppress(FileNotFoundError):
+                os.unlink(self._path)
 
     async def _start(self) -> KeeperLink:
         failure = ""
@@ -134,7 +158,15 @@ class Keepers:
         if self._link is not None:
             self._link.close()
         self._link = link
-        self._nursery.start_soon(link.run)
+        self._nursery.start_soon(self._run, link)
+
+    async def _run(self, link: KeeperLink) -> None:
+        """Serve a link to its end; a keeper that dies is replaced, so that there is one to hold the state."""
+        await link.run()
+        await trio.sleep(REPLACE_DELAY_S)
+        if not self._leaving:
+            with suppress(KeeperGoneError):  # the next launch tries again, and is told
+                await self.current()
 
     def _reap(self) -> str:
         """Reap a keeper of ours that has ended: how it did."""

@@ -70,7 +70,7 @@ async def launch(
 ) -> tuple[SetupRecord, Child | None]:
     """Build one sandbox: its record, and its first process where one was forked; the record says whether it failed.
 
-    KeeperGoneError where the keeper died before the fork was known: nothing lives then, another may be asked.
+    KeeperGoneError where the keeper died before the end of it: nothing lives then, another may be asked.
     """
     record = SetupRecord(order.plan, order.incarnation, facts)
     try:
@@ -87,6 +87,9 @@ async def launch(
         fds = {"plan": [plan_fd], "channel": [theirs.fileno()], "stdio": list(order.stdio)}
         fds |= {"keep": order.keep, "join": join_fds}
         clone_flags = flags.CLONE_NEWUSER * order.plan.new_user | flags.CLONE_NEWPID * order.plan.new_pid
+        # Said ahead, to save the child a wait for this process. Should the keeper die before its answer is here, so does
+        # the child: its first phase ties it to the keeper. Should this process die, the keeper has the child.
+        _say(ours, "go")
         try:
             pid, pidfd = await keeper.launch(order.name, clone_flags, order.stop, fds, join_kinds)
         except Refused as refused:
@@ -139,8 +142,7 @@ def _drain_joins(ours: socket.socket, record: SetupRecord, on_phase: OnPhase) ->
 
 
 async def _build(ours: socket.socket, record: SetupRecord, order: LaunchOrder, child: Child, facts: HostFacts) -> None:
-    """Say go, take frames, answer needs, until the end of the channel: handed over, failed, or dead."""
-    _say(ours, "go")
+    """Take frames, answer needs, until the end of the channel: handed over, failed, or dead."""
     while True:
         try:
             data, control, _, _ = ours.recvmsg(FRAME_BYTES, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
@@ -166,15 +168,24 @@ async def _build(ours: socket.socket, record: SetupRecord, order: LaunchOrder, c
         else:
             for phase in record.frame(tokens):
                 order.on_phase(phase)
+    if record.failure is not None and (record.failure.syscall, record.failure.errno) == ("prctl", "ESRCH"):
+        await _raise_if_keeper_died(child)  # so says the child
     if record.failure is None:
         if record.handed_over_ns is not None:
             order.on_phase(record.phases[-1])
             return
-        await trio.lowlevel.wait_readable(child.pidfd)
-        status = await child.keeper.exit_status(child.name)
-        cause = (status.signal or f"exit code {status.code}") if status else "an unknown cause"
-        name = status.signal if status and status.signal else ""
-        order.on_phase(record.fail_unfinished(errno_name=name, message=f"the process died of {cause}"))
+        status = await _raise_if_keeper_died(child)
+        cause = status.signal or f"exit code {status.code}"
+        text = f"the process died of {cause}"
+        order.on_phase(record.fail_unfinished(errno_name=status.signal or "", message=text))
+
+
+async def _raise_if_keeper_died(child: Child) -> ExitStatus:
+    """Wait for the exit of a child that is about to: its status. KeeperGoneError where nobody knows it any more."""
+    status = await child.exited()
+    if status is None:
+        raise KeeperGoneError("it died during the launch, and the sandbox with it")
+    return status
 
 
 async def _answer(

@@ -3,7 +3,9 @@
 Whatever becomes of the file, the pipe is read on: a full disk costs lines, which are counted, and blocks no worker.
 """
 
+import errno
 import os
+import resource
 import time
 from typing import Literal
 
@@ -19,6 +21,7 @@ Stream = Literal["stdout", "stderr"]
 READ_BYTES = 64 * 1024
 TAIL_BYTES = 8 * 1024
 TAIL_LINES = 20
+HEADROOM = 64  # descriptors that pipes leave for launches, clients and files
 CHUNKS_A_TURN = 4  # of one stream, before other tasks get theirs
 RECOVERED_AFTER_S = 1.0  # without a failure: a nearly full disk takes a short line now and then
 
@@ -145,6 +148,24 @@ class OutputWriter:
 
     def _publish(self, event: str, level: str, **fields: object) -> None:
         self._bus.publish(event, level, instance=self.instance, incarnation=self.incarnation, **fields)
+
+
+def open_pipes() -> tuple[int, int, int, int]:
+    """Reading and writing end for stdout, the same for stderr. EMFILE while descriptors for everything else are left."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    stdout, stdout_writer = os.pipe2(os.O_CLOEXEC)
+    try:
+        stderr, stderr_writer = os.pipe2(os.O_CLOEXEC)
+    except OSError:
+        os.close(stdout)
+        os.close(stdout_writer)
+        raise
+    pipes = (stdout, stdout_writer, stderr, stderr_writer)
+    if max(pipes) > limit - HEADROOM:
+        for fd in pipes:
+            os.close(fd)
+        raise OSError(errno.EMFILE, f"{limit} descriptors are too few for one more worker")
+    return pipes
 
 
 async def capture(fd: int, stream: Stream, writer: OutputWriter) -> None:

@@ -25,7 +25,8 @@ class Terminal:
 
     def __exit__(self, *_: object) -> None:
         if self._mode is not None:
-            termios.tcsetattr(0, termios.TCSADRAIN, self._mode)
+            with suppress(termios.error):  # it was hung up
+                termios.tcsetattr(0, termios.TCSADRAIN, self._mode)
         if self.master >= 0:
             os.close(self.master)
 
@@ -47,28 +48,33 @@ class Terminal:
         """Keys to the sandbox."""
         while True:
             await trio.lowlevel.wait_readable(0)
-            keys = os.read(0, CHUNK_BYTES)  # a raw terminal that is readable does not block
+            try:
+                keys = os.read(0, CHUNK_BYTES)  # a raw terminal that is readable does not block
+            except OSError:  # EIO: it was hung up
+                keys = b""
             if not keys:
+                self._hang_up()
                 return
             await self._write(self.master, keys)
 
     async def copy_out(self) -> None:
         """Output to the user, until the last process that has the terminal is gone (EIO)."""
         try:
-            while True:
-                await trio.lowlevel.wait_readable(self.master)
+            while output := await self._read():
                 try:
-                    output = os.read(self.master, CHUNK_BYTES)
-                except BlockingIOError:
-                    continue
-                except OSError:
-                    return
-                if not output:
-                    return
-                while output:
-                    output = output[os.write(1, output) :]
+                    while output:
+                        output = output[os.write(1, output) :]
+                except OSError:  # EIO: the user's was hung up
+                    self._hang_up()
         finally:
             self._ended.set()
+
+    def _hang_up(self) -> None:
+        """Let the sandbox's terminal go the way of ours: its session gets SIGHUP."""
+        if self.master >= 0:
+            trio.lowlevel.notify_closing(self.master)
+            os.close(self.master)
+            self.master = -1
 
     async def drained(self) -> None:
         """Wait until all output was shown, for no longer than DRAIN_S."""
@@ -76,11 +82,25 @@ class Terminal:
             with trio.move_on_after(DRAIN_S):
                 await self._ended.wait()
 
+    async def _read(self) -> bytes:
+        while self.master >= 0:
+            try:
+                await trio.lowlevel.wait_readable(self.master)
+                return os.read(self.master, CHUNK_BYTES)
+            except BlockingIOError:
+                continue
+            except (OSError, trio.ClosedResourceError):  # EIO: nobody inside has it any more
+                break
+        return b""
+
     async def _write(self, fd: int, data: bytes) -> None:
         while data:
             try:
                 data = data[os.write(fd, data) :]
             except BlockingIOError:
-                await trio.lowlevel.wait_writable(fd)
+                try:
+                    await trio.lowlevel.wait_writable(fd)
+                except trio.ClosedResourceError:
+                    return
             except OSError:  # EIO: the sandbox has ended
                 return

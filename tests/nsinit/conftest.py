@@ -9,6 +9,7 @@ import pytest
 from tests.accounts import Account
 from tests.nsinit.keepers import Keeper, running_keeper
 from tests.nsinit.people import EVERYBODY, Who, somebody
+from tests.nsinit.roots import Folder
 
 
 @pytest.fixture(scope="session", params=EVERYBODY)
@@ -18,31 +19,25 @@ def who(request: pytest.FixtureRequest, unprivileged: Account, program_bin: Path
 
 
 @pytest.fixture(scope="session")
-def keepers() -> Iterator[dict[str, tuple[ExitStack, Keeper]]]:
-    keepers: dict[str, tuple[ExitStack, Keeper]] = {}
-    yield keepers
-    for stack, _ in keepers.values():
-        stack.close()
+def shared_keeper(who: Who) -> Iterator[Keeper]:
+    """One keeper for many tests."""
+    with running_keeper(who) as keeper:
+        yield keeper
 
 
 @pytest.fixture
-def keeper(who: Who, keepers: dict[str, tuple[ExitStack, Keeper]]) -> Iterator[Keeper]:
-    """A keeper that serves many tests: what one leaves in it, or does to it, fails that one."""
-    if who.account.name not in keepers:
-        stack = ExitStack()
-        keepers[who.account.name] = stack, stack.enter_context(running_keeper(who))
-    stack, keeper = keepers.pop(who.account.name)
-    keeper.settle()
-    before = keeper.descriptors()
-    try:
+def keeper(who: Who, shared_keeper: Keeper) -> Iterator[Keeper]:
+    """The shared one, or its replacement: what a test leaves in it, or does to it, fails that test and no other."""
+    with ExitStack() as stack:
+        keeper = shared_keeper
+        if not keeper.is_well():
+            keeper = stack.enter_context(running_keeper(who))
+        keeper.settle()
+        before = keeper.descriptors()
         yield keeper
         keeper.settle()
         assert keeper.inbox == []
         assert keeper.descriptors() == before
-        keepers[who.account.name] = stack, keeper
-    finally:
-        if who.account.name not in keepers:
-            stack.close()
 
 
 @pytest.fixture
@@ -50,3 +45,11 @@ def own_keeper(who: Who) -> Iterator[Keeper]:
     """A keeper for one test, to be killed, left or provoked."""
     with running_keeper(who) as keeper:
         yield keeper
+
+
+@pytest.fixture
+def folder(who: Who) -> Iterator[Folder]:
+    """A folder of the user's own."""
+    folder = Folder(who)
+    yield folder
+    folder.remove()

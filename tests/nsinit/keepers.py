@@ -79,6 +79,10 @@ class Keeper:
         for _, fds in self.hello()[1]:
             close_all(fds)
 
+    def is_well(self) -> bool:
+        """It lives, holds nothing, and has said nothing that nobody waits for."""
+        return self.process.poll() is None and not self.inbox and not self.hello()[1]
+
     def descriptors(self) -> list[str]:
         """What it has open."""
         return descriptors(self.pid)

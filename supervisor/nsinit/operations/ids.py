@@ -43,10 +43,7 @@ def _last_capability() -> int:
 
 def bound(_box: Box, keep: str, last: str) -> None:
     """cap.bound: without this an id 0 would regain everything by execve."""
-    mask = int(keep)
-    for capability in range(int(last) + 1):
-        if not mask >> capability & 1:
-            kernel.prctl(kernel.PR_CAPBSET_DROP, capability)
+    kernel.drop_bounding(int(keep), int(last))
 
 
 def become_user(box: Box, uid: str, gid: str, name: str) -> str | None:
@@ -59,11 +56,21 @@ def become_user(box: Box, uid: str, gid: str, name: str) -> str | None:
     if box.groups_denied and (os.geteuid(), os.getegid()) == (user, group):
         return "skipped"
     kernel.prctl(kernel.PR_SET_KEEPCAPS, 1)
-    if not box.groups_denied:
-        files.setgroups(groups)
+    note = None if box.groups_denied else _set_groups(groups)
     files.setresgid(group, group, group)
     files.setresuid(user, user, user)
     arm_death_signal(box)
+    return note
+
+
+def _set_groups(groups: list[int]) -> str | None:
+    """Denied in a user namespace that was joined, and by newgidmap where it maps the user's own group and no other."""
+    try:
+        files.setgroups(groups)
+    except KernelError as error:
+        if error.errno != errno.EPERM or groups:
+            raise
+        return "setgroups is denied here: the supplementary groups stay" if os.getgroups() else None
     return None
 
 

@@ -34,8 +34,12 @@ LIMITS = {
 def init_fork(box: Box) -> None:
     """init.fork: the parent stays as PID 1 and never comes back; the child goes on as the workload."""
     parent = os.getpid()
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # nothing inside may look into PID 1; execve makes the workload dumpable
+    executed, executing = os.pipe2(os.O_CLOEXEC)
     workload = files.fork()
     if workload:
+        os.close(executing)
+        os.read(executed, 1)  # until execve or death closes it: let the workload have the processor and the memory
         reap(box, workload)
     box.channel.clock_offset_ns = box.clock_offset_ns
     if not box.owns_pid_namespace:  # no namespace would end this one with its parent
