@@ -56,7 +56,7 @@ def print_launch(found: dict[str, Any], *, own_network: bool) -> None:
     print(f"\nrequest to first instruction, {spaces}, /dev, /proc, pivoted root; median of {found['pairs']} pairs")
     print(f"  {'bwrap':<44}{found['bwrap_ms']:8.2f} ms")
     print(f"  {'nsvisor, request on the control socket':<44}{found['api_ms']:8.2f} ms  x {found['api_ratio']:.2f}")
-    inner = "nsvisor, the launcher's request to execve"
+    inner = "nsvisor, from the launcher's request on"
     print(f"  {inner:<44}{found['launcher_ms']:8.2f} ms  x {found['launcher_ratio']:.2f}")
 
 

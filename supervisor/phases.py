@@ -24,7 +24,7 @@ PHASES = {
     "mount.tmpfs": "mount a tmpfs",
     "rootfs.seal": "make the root read-only, now that every mount point exists",
     "root.pivot": "pivot into the new root and detach the old one",
-    "init.fork": "fork the workload; this process stays as PID 1 and reaps",
+    "init.fork": "fork the workload where it needs limits or a terminal of its own; this process stays as PID 1",
     "session.new": "start a session with a keyring, and a terminal if asked",
     "cwd.enter": "change to the working directory",
     "limit.rlimit": "set resource limits",
@@ -33,5 +33,5 @@ PHASES = {
     "cap.drop": "drop capabilities from the other sets",
     "fd.close": "reset signals, close every descriptor that is not declared",
     "lock.no_new_privs": "forbid gaining privileges by execve",
-    "exec": "find the command inside the sandbox and execute it",
+    "exec": "find the command inside the sandbox and execute it, below PID 1 if there is one",
 }

@@ -57,12 +57,17 @@ def run(
     *,
     own_pid_namespace: bool,
     note: str = "",
+    clock_offset_ns: int = 0,
 ) -> NoReturn:
-    """Build the sandbox from step `first` on (the one before it is `clone`, with a note for it). Never returns."""
+    """Build the sandbox from step `first` on (the one before it is `clone`, with a note for it). Never returns.
+
+    clock_offset_ns: of a time namespace that was joined.
+    """
     try:
         gc.disable()  # a collection would write to every page shared with the keeper
         given.keep_only_these()
         channel = Channel(given.channel)
+        channel.clock_offset_ns = clock_offset_ns
         box = Box(channel, given.report, given.keeper, outside)
         box.owns_pid_namespace = own_pid_namespace
         set_title("nsinit")
@@ -98,7 +103,7 @@ def _interpret(box: Box, steps: list[tuple[str, list[str]]], first: int) -> None
     except KernelError as error:
         subject = f"{error.filename}: " if error.filename else ""
         box.channel.phase(box.index, start, "failed", error.errno or 0, error.syscall, f"{subject}{error.strerror}")
-    except (OSError, ValueError, TypeError, KeyError, MemoryError) as error:
+    except Exception as error:  # noqa: BLE001  (it is told, and this process ends)
         number = getattr(error, "errno", None) or 0
         box.channel.phase(box.index, start, "failed", number, "", f"{type(error).__name__}: {error}")
     box.channel.flush()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 
 
 class Held:
@@ -19,6 +21,7 @@ class Held:
         self.kept = kept
         self.stop_signal = stop_signal
         self.grace_s = grace_s
+        self.owns_pid_namespace = True
         self.exit: tuple[int, int, int, int] | None = None  # wait status, user us, system us, max RSS KiB
 
     def reap(self) -> tuple[int, int, int, int]:
@@ -36,7 +39,47 @@ class Held:
         self.exit = (status, user_us, system_us, usage.ru_maxrss)
         return self.exit
 
+    def signal(self, number: int) -> None:
+        """Send a signal to the first process."""
+        with contextlib.suppress(ProcessLookupError):  # a zombie: about to be reaped
+            signal.pidfd_send_signal(self.pidfd, number)
+
+    def kill(self) -> None:
+        """End it and all that is below it: its pid namespace does that, or its PID 1 once the workload is dead."""
+        if self.owns_pid_namespace or not kill_below(self.pid):
+            self.signal(signal.SIGKILL)
+
     def close(self) -> None:
         """Let go of the descriptors."""
         for fd in (self.pidfd, *self.kept):
             os.close(fd)
+
+
+def kill_below(pid: int) -> int:
+    """SIGKILL every descendant of a process, the nearest first: how many there were."""
+    killed = 0
+    for child in children(pid):
+        try:
+            pidfd = os.pidfd_open(child)
+        except ProcessLookupError:
+            continue
+        if child in children(pid):  # the number is still that of the process which is held now
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(pidfd, signal.SIGSTOP)  # no more of them while those below are looked up
+            killed += 1 + kill_below(child)
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        os.close(pidfd)
+    return killed
+
+
+def children(pid: int) -> list[int]:
+    """Of all of a process's threads."""
+    found: list[int] = []
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
+                found += map(int, file.read().split())
+    except OSError:  # gone meanwhile: its children are somebody else's now
+        pass
+    return found

@@ -31,6 +31,7 @@ import sys
 import time
 
 from supervisor.kernel import process as kernel
+from supervisor.kernel.clone import CLONE_NEWPID
 from supervisor.kernel.libc import KernelError
 from supervisor.kernel.title import set_title
 from supervisor.nsinit.child import Descriptors
@@ -46,6 +47,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 HEADROOM = 64  # descriptors left for what cannot be refused: the next daemon's connection, and its messages
+LONGEST_WAIT_S = 3600.0  # at a time: poll(2) takes an int of milliseconds, which is 24 days
+RETRY_S = 1.0  # for those that do not die at once
+ERROR_LENGTH = 500
 SPARE_DELAY_MS = 5  # of quiet after a launch, before the next process is cloned ahead
 
 
@@ -85,7 +89,7 @@ class Keeper:
                 if left_s <= 0:
                     end_all(list(self.workers.values()))
                     return
-                timeout_ms = None if left_s == float("inf") else int(left_s * 1000) + 1
+                timeout_ms = int(min(left_s, LONGEST_WAIT_S) * 1000) + 1
             elif self.wants_spare:
                 timeout_ms = SPARE_DELAY_MS
             events = self.poll.poll(timeout_ms)
@@ -163,8 +167,8 @@ class Keeper:
         (verb, *arguments), fds = message
         try:
             self.VERBS[verb](self, arguments, fds)
-        except (WireError, ValueError, IndexError, KeyError) as error:
-            self._say("error", f"{verb}: {type(error).__name__}: {error}")
+        except Exception as error:  # noqa: BLE001  (whatever a message holds: workers must not die of it)
+            self._say("error", f"{verb[:40]}: {type(error).__name__}: {error}"[:ERROR_LENGTH])
         finally:
             for fd in fds:
                 os.close(fd)
@@ -182,7 +186,8 @@ class Keeper:
         self._say("end")
 
     def _launch(self, arguments: list[str], fds: list[int]) -> None:
-        name, clone_flags, stop_signal, grace_ms, roles, kinds = arguments
+        name, *numbers, roles, kinds = arguments
+        clone_flags, stop_signal, grace_ms = map(int, numbers)
         if len(fds) != len(roles.split()) or max(fds) > self.descriptors - HEADROOM:  # recvmsg drops what finds no room
             self._say("refused", name, 0, time.monotonic_ns(), errno.EMFILE, "recvmsg", os.strerror(errno.EMFILE))
             return
@@ -190,17 +195,23 @@ class Keeper:
         for role, fd in zip(roles.split(), fds, strict=True):
             given.setdefault(role, []).append(fd)
         joins = list(zip(given.get("join", []), map(int, kinds.split()), strict=True))
+        # All is looked at before there is a child that nobody would know of.
+        if name in self.workers or clone_flags & ~SPARE_FLAGS or len(given["stdio"]) != 3:
+            raise WireError(f"{name}: held already, or flags or descriptors that are none")
+        if not 0 < stop_signal <= signal.SIGRTMAX or grace_ms < 0:
+            raise WireError(f"{name}: no rule to stop by: {stop_signal} {grace_ms}")
         try:
-            pid, pidfd, report = self._fork(int(clone_flags), joins, given)
+            pid, pidfd, report = self._fork(clone_flags, joins, given)
         except Refused as refused:
             self._say("refused", name, *refused.tokens)
             return
-        self._say("launched", name, pid, fds=[pidfd])
         kept = [os.dup(fd) for fd in given.get("keep", [])]
-        worker = Held(name, pid, pidfd, report, kept, int(stop_signal), int(grace_ms) / 1000)
+        worker = Held(name, pid, pidfd, report, kept, stop_signal, grace_ms / 1000)
+        worker.owns_pid_namespace = bool(clone_flags & CLONE_NEWPID)
         self.workers[name] = worker
+        self._say("launched", name, pid, fds=[pidfd])
         self._watch(pidfd, lambda: self._reap(worker))
-        self.wants_spare = self.spares
+        self.wants_spare = self.spares and self.spare is None
 
     def _fork(
         self, clone_flags: int, joins: list[tuple[int, int]], given: dict[str, list[int]]
@@ -251,9 +262,9 @@ class Keeper:
         worker.close()
 
     def _state(self, _arguments: list[str], fds: list[int]) -> None:
-        if self.state_fd >= 0:
-            os.close(self.state_fd)
-        self.state_fd = os.dup(fds[0])
+        held, self.state_fd = self.state_fd, os.dup(fds[0])
+        if held >= 0:
+            os.close(held)
 
     def _leave(self, _arguments: list[str], _fds: list[int]) -> None:
         self.leaving = True
@@ -272,26 +283,21 @@ def end_all(workers: list[Held]) -> None:
     alive = [worker for worker in workers if worker.exit is None]
     begun = time.monotonic()
     for worker in alive:
-        _signal(worker, worker.stop_signal)
+        worker.signal(worker.stop_signal)
     while alive:
         now = time.monotonic() - begun
         for worker in alive:
             if now >= worker.grace_s:
-                _signal(worker, signal.SIGKILL)
-        waits = [worker.grace_s - now for worker in alive if worker.grace_s > now]
+                worker.kill()
+        waits = [min(worker.grace_s - now, LONGEST_WAIT_S) for worker in alive if worker.grace_s > now]
         poll = select.poll()
         for worker in alive:
             poll.register(worker.pidfd, select.POLLIN)
-        ended = {fd for fd, _ in poll.poll(int(min(waits, default=1.0) * 1000) + 1)}
+        ended = {fd for fd, _ in poll.poll(int(min(waits, default=RETRY_S) * 1000) + 1)}
         for worker in alive:
             if worker.pidfd in ended:
                 worker.reap()
         alive = [worker for worker in alive if worker.exit is None]
-
-
-def _signal(worker: Held, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError):  # a zombie: about to be reaped
-        signal.pidfd_send_signal(worker.pidfd, number)
 
 
 def main(arguments: list[str]) -> None:

@@ -7,6 +7,7 @@ import time
 
 from supervisor.kernel import clone as flags
 from supervisor.kernel import files
+from supervisor.kernel.clocks import monotonic_offset_ns
 from supervisor.kernel.clone import clone
 from supervisor.kernel.libc import KernelError
 from supervisor.kernel.setns import setns
@@ -44,8 +45,8 @@ class Request:
             return self._start_joined()
         return self._clone(0, self.clone_flags)
 
-    def _clone(self, index: int, clone_flags: int) -> tuple[int, int]:
-        start = time.monotonic_ns()
+    def _clone(self, index: int, clone_flags: int, *, clock_offset_ns: int = 0) -> tuple[int, int]:
+        start = time.monotonic_ns() - clock_offset_ns
         outside = (
             os.geteuid(),
             os.getegid(),
@@ -56,7 +57,7 @@ class Request:
             raise Refused(index, start, error.errno or 0, error.syscall, error.strerror or "") from None
         if pid == 0:
             own = bool(clone_flags & flags.CLONE_NEWPID)
-            run(self.given, outside, index + 1, start, own_pid_namespace=own)
+            run(self.given, outside, index + 1, start, own_pid_namespace=own, clock_offset_ns=clock_offset_ns)
         return pid, pidfd
 
     def _start_joined(self) -> tuple[int, int]:
@@ -99,13 +100,18 @@ class Request:
                 if not kind:
                     frames.phase(index, start, "skipped")  # the keeper's own: joining it is EINVAL
                     continue
+                before_ns = monotonic_offset_ns() if kind == flags.CLONE_NEWTIME else 0
                 try:
                     setns(fd, kind)
                 except KernelError as error:
+                    frames.flush()
                     return pack(index, start, error.errno or 0, error.syscall, error.strerror or "")
+                if kind == flags.CLONE_NEWTIME:  # our own clock is another from here on, and the child's
+                    frames.clock_offset_ns += monotonic_offset_ns() - before_ns
                 frames.phase(index, start)
             frames.flush()
-            pid, _ = self._clone(len(self.joins), self.clone_flags | flags.CLONE_PARENT)
+            clone_flags = self.clone_flags | flags.CLONE_PARENT
+            pid, _ = self._clone(len(self.joins), clone_flags, clock_offset_ns=frames.clock_offset_ns)
         except Refused as refused:
             return pack(*refused.tokens)
         return pack("pid", pid)

@@ -26,22 +26,29 @@ class Link:
         return self.socket.fileno()
 
     def send(self, *tokens: str | int, fds: list[int] | None = None) -> None:
-        """Queue one message and send what can be sent. fds stay the caller's; they must stay open until sent."""
-        self.queue.append((pack(*tokens), [os.dup(fd) for fd in fds or ()]))
-        self.flush()
+        """Send one message, or queue it with copies of its descriptors: fds stay the caller's."""
+        data = pack(*tokens)
+        if self.queue or not self._send(data, fds or []):
+            self.queue.append((data, [os.dup(fd) for fd in fds or ()]))
 
     def flush(self) -> None:
         """Send until the daemon's buffer is full. OSError where it is gone."""
         while self.queue:
             data, fds = self.queue[0]
-            rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack(f"{len(fds)}i", *fds))] if fds else []
-            try:
-                self.socket.sendmsg([data], rights, _socket.MSG_NOSIGNAL)
-            except BlockingIOError:
+            if not self._send(data, fds):
                 return
             for fd in fds:
                 os.close(fd)
             self.queue.pop(0)
+
+    def _send(self, data: bytes, fds: list[int]) -> bool:
+        """Say whether there was room for it."""
+        rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack(f"{len(fds)}i", *fds))] if fds else []
+        try:
+            self.socket.sendmsg([data], rights, _socket.MSG_NOSIGNAL)
+        except BlockingIOError:
+            return False
+        return True
 
     def receive(self) -> tuple[list[str], list[int]] | None:
         """One message and its descriptors; None at the end of the connection. BlockingIOError where there is none."""
@@ -53,7 +60,11 @@ class Link:
             if (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_RIGHTS)
             for (fd,) in struct.iter_unpack("i", value[: len(value) & ~3])
         ]
-        return (unpack(data), fds) if data else None
+        if data:
+            return unpack(data), fds
+        for fd in fds:  # no message is empty: this is the end, or something that does not know the protocol
+            os.close(fd)
+        return None
 
     def hung_up(self) -> bool:
         """Whether the other end is closed; messages may still be there to be received."""

@@ -35,9 +35,9 @@ def reap(box: Box, workload: int) -> NoReturn:
 def _serve(box: Box, workload: int) -> int:
     if not box.owns_pid_namespace:
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
-    os.chdir("/")
-    kernel.close_range(0, box.report_fd - 1)
+    kernel.close_range(0, box.report_fd - 1)  # the channel with it: its end tells that the workload executes
     kernel.close_range(box.report_fd + 1, 0xFFFFFFFF)
+    os.chdir("/")
     # It needs nothing but to signal a workload of another id.
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     kernel.prctl(kernel.PR_CAP_AMBIENT, kernel.PR_CAP_AMBIENT_CLEAR_ALL)

@@ -6,8 +6,10 @@ It is in new user and pid namespaces and nothing more, knows of no worker, and d
 from __future__ import annotations
 
 import _socket
+import contextlib
 import gc
 import os
+import signal
 import struct
 import time
 
@@ -21,7 +23,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-SIGKILL = 9
 FLAGS = flags.CLONE_NEWUSER | flags.CLONE_NEWPID
 
 
@@ -55,7 +56,9 @@ class Spare:
         return True
 
     def discard(self) -> None:
-        """Reap one that has died."""
+        """Be rid of it; it has died, or cannot be talked to."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
         os.wait4(self.pid, 0)
         self._socket.close()
         os.close(self.pidfd)
@@ -66,7 +69,7 @@ def _wait(theirs: _socket.socket, report: int, keeper: int, outside: tuple[int, 
     try:
         gc.disable()
         close_others(2, (theirs.fileno(), report, keeper))
-        kernel.prctl(kernel.PR_SET_PDEATHSIG, SIGKILL)
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
         set_title("nsinit: spare")
         message, control, _, _ = theirs.recvmsg(16, _socket.CMSG_SPACE(5 * 4), _socket.MSG_CMSG_CLOEXEC)
         if message and control:

@@ -7,7 +7,7 @@ from supervisor.sandbox.view import host_view, needs_private_tmp
 from supervisor.spec.capabilities import CAPABILITIES
 from supervisor.spec.facts import HostFacts
 from supervisor.spec.instances import for_instance
-from supervisor.spec.model import Mount, Worker, instance_names
+from supervisor.spec.model import Limits, Mount, Worker, instance_names
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # What the design gives every sandbox by default and this release does not build yet.
@@ -55,6 +55,7 @@ def compile_plan(worker: Worker, index: int, facts: HostFacts, *, terminal: bool
     identity = identify(worker, facts)
     joins = _joins(worker)
     spaces = worker.namespaces
+    forks = worker.init and _differs_from_init(worker, terminal=terminal)
     steps = [
         *(
             Step("ns.join", f"{'user, the owner of ' if join.owner else ''}{join.kind} {join.reference}")
@@ -65,14 +66,14 @@ def compile_plan(worker: Worker, index: int, facts: HostFacts, *, terminal: bool
         *_id_steps(identity),
         *_namespace_steps(worker, name),
         *(_mount_steps(worker, facts) if spaces.mount is True else ()),
-        *([Step("init.fork")] if worker.init else []),
+        *([Step("init.fork")] if forks else []),
         Step("session.new", "terminal" if terminal else "", (int(terminal),)),
         Step("cwd.enter", worker.working_dir, (worker.working_dir,)),
         *_limit_steps(worker),
         *_privilege_steps(worker, identity, facts),
         Step("fd.close", "keep 0-2"),
         *([Step("lock.no_new_privs")] if worker.security.no_new_privs else []),
-        _exec_step(worker, facts),
+        _exec_step(worker, facts, stays=worker.init and not forks),
     ]
     return Plan(
         instance=name,
@@ -200,13 +201,22 @@ def _privilege_steps(worker: Worker, identity: Identity, facts: HostFacts) -> li
     ]
 
 
-def _exec_step(worker: Worker, facts: HostFacts) -> Step:
+def _differs_from_init(worker: Worker, *, terminal: bool) -> bool:
+    """Say whether the workload needs a process apart from PID 1 before it executes.
+
+    Limits would fall on PID 1 too, a terminal is its session leader's, and only a pid namespace ends the workload with
+    its PID 1. Else PID 1 makes all that the workload is to be of itself, and spawns it by vfork: no memory is copied.
+    """
+    return terminal or worker.limits != Limits() or worker.namespaces.pid is not True
+
+
+def _exec_step(worker: Worker, facts: HostFacts, *, stays: bool) -> Step:
     environment = {"PATH": DEFAULT_PATH, "HOME": _home(worker, facts), "LANG": "C.UTF-8"}
     if facts.timezone:
         environment["TZ"] = facts.timezone
     environment |= worker.env
     words = [f"{key}={value}" for key, value in environment.items()]
-    return Step("exec", " ".join(worker.command), (len(worker.command), *worker.command, *words))
+    return Step("exec", " ".join(worker.command), (int(stays), len(worker.command), *worker.command, *words))
 
 
 def _home(worker: Worker, facts: HostFacts) -> str:

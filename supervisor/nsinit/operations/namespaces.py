@@ -1,6 +1,7 @@
 """Phases that unshare a namespace or set what belongs to it."""
 
 from supervisor.kernel import clone as flags
+from supervisor.kernel.clocks import OFFSETS, monotonic_offset_ns
 from supervisor.kernel.files import write_attribute
 from supervisor.kernel.loopback import loopback_up
 from supervisor.kernel.namespaces import setdomainname, sethostname, unshare
@@ -39,8 +40,9 @@ def time(_box: Box) -> None:
 
 def time_offsets(box: Box, monotonic_s: str, boottime_s: str) -> None:
     """time.offsets: before the first process lives in it, else EACCES."""
-    write_attribute("/proc/self/timens_offsets", f"monotonic {monotonic_s} 0\nboottime {boottime_s} 0\n")
-    box.clock_offset_ns = int(monotonic_s) * 1_000_000_000
+    inherited_ns = monotonic_offset_ns()
+    write_attribute(OFFSETS, f"monotonic {monotonic_s} 0\nboottime {boottime_s} 0\n")
+    box.clock_offset_ns = int(monotonic_s) * 1_000_000_000 - inherited_ns
 
 
 def loopback(_box: Box) -> None:

@@ -1,5 +1,7 @@
 """Phases of the workload's own process, up to execve."""
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import fcntl
@@ -16,6 +18,10 @@ from supervisor.kernel.libc import KernelError
 from supervisor.nsinit.box import Box
 from supervisor.nsinit.operations.parent import arm_death_signal
 from supervisor.nsinit.reaper import reap
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TIOCSPTLCK, TIOCGPTPEER = 0x40045431, 0x5441  # asm-generic/ioctls.h
 LIMITS = {
@@ -41,7 +47,7 @@ def init_fork(box: Box) -> None:
         os.close(executing)
         os.read(executed, 1)  # until execve or death closes it: let the workload have the processor and the memory
         reap(box, workload)
-    box.channel.clock_offset_ns = box.clock_offset_ns
+    box.channel.clock_offset_ns += box.clock_offset_ns
     if not box.owns_pid_namespace:  # no namespace would end this one with its parent
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
@@ -97,12 +103,11 @@ def limits(_box: Box, *pairs: str) -> None:
 
 
 def close_descriptors(_box: Box) -> None:
-    """fd.close: all but 0-2 go at execve; an empty signal mask (the keeper put the handlers back)."""
+    """fd.close: all but 0-2 go at execve."""
     with contextlib.suppress(
         KernelError
     ):  # before Linux 5.11 without that flag; each is close-on-exec from birth anyway
         kernel.close_range(3, 0xFFFFFFFF, kernel.CLOSE_RANGE_CLOEXEC)
-    kernel.unblock_signals()
 
 
 def no_new_privileges(_box: Box) -> None:
@@ -110,32 +115,49 @@ def no_new_privileges(_box: Box) -> None:
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
 
 
-def execute(box: Box, count: str, *words: str) -> None:
-    """exec: `count` words of the command, then the environment. Comes back only by an error."""
+def execute(box: Box, stays: str, count: str, *words: str) -> None:
+    """exec: `count` words of the command, then the environment. Comes back only by an error.
+
+    With stays = 1 this process remains as PID 1: the workload is spawned without a copy of this one's memory, in a
+    session of its own, and is what this process has made of itself by now.
+    """
     argv, environment = words[: int(count)], dict(word.split("=", 1) for word in words[int(count) :])
     arm_death_signal(box)
     box.channel.exec(box.index)
+    start = _spawn if stays == "1" else _replace
     if "/" in argv[0]:
-        _execute(argv[0], argv, environment)
+        _try(start, box, argv[0], argv, environment)
     failure: KernelError | None = None
     search = environment.get("PATH", "/usr/local/bin:/usr/bin:/bin")
     for directory in search.split(":"):
+        path = f"{directory or '.'}/{argv[0]}"
         try:
-            _execute(f"{directory or '.'}/{argv[0]}", argv, environment)
+            os.stat(path)
+        except OSError:  # the common case: no need to try and execute it
+            continue
+        try:
+            _try(start, box, path, argv, environment)
         except KernelError as error:
             if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.EACCES):
                 raise
-            if failure is None or error.errno == errno.EACCES:
-                failure = error
-    if failure is not None and failure.errno == errno.EACCES:
-        raise failure
-    raise KernelError(errno.ENOENT, "execve", argv[0], f"not found in the sandbox's PATH {search}")
+            failure = failure or error
+    raise failure or KernelError(errno.ENOENT, "execve", argv[0], f"not found in the sandbox's PATH {search}")
 
 
-def _execute(path: str, argv: tuple[str, ...], environment: dict[str, str]) -> None:
+def _replace(_box: Box, path: str, argv: tuple[str, ...], environment: dict[str, str]) -> None:
+    kernel.unblock_signals()
+    os.execve(path, argv, environment)
+
+
+def _spawn(box: Box, path: str, argv: tuple[str, ...], environment: dict[str, str]) -> None:
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # nothing inside may look into PID 1; execve makes the workload dumpable
+    reap(box, os.posix_spawn(path, argv, environment, setsid=True, setsigmask=()))
+
+
+def _try(start: Callable[..., None], box: Box, path: str, argv: tuple[str, ...], environment: dict[str, str]) -> None:
     try:
-        files.execve(path, argv, environment)
-    except KernelError as error:
+        start(box, path, argv, environment)
+    except OSError as error:
         text = error.strerror
         try:
             mode = os.stat(path).st_mode

@@ -90,5 +90,5 @@ def pivot(box: Box) -> None:
     except KernelError as error:
         if error.errno != errno.EINVAL or error.syscall != "pivot_root":
             raise
-        os.chroot(".")
+        files.chroot(".")
     files.chdir("/")
