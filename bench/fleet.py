@@ -21,9 +21,8 @@ log        = {{ sink = "null" }}
 
 
 def cpu_s(pid: int) -> float:
-    """CPU time of all threads (the first field of schedstat is nanoseconds on a CPU)."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+    """CPU time of all threads, ended ones too: the process's clock, as clock_getcpuclockid(3) makes it up."""
+    return time.clock_gettime((~pid << 3) | 2)
 
 
 def pss_bytes(pid: int) -> int:

@@ -24,9 +24,14 @@ class Held:
         self.owns_pid_namespace = True
         self.exit: tuple[int, int, int, int] | None = None  # wait status, user us, system us, max RSS KiB
 
-    def reap(self) -> tuple[int, int, int, int]:
-        """Take the exit status and the resource usage; the workload's own status where PID 1 reported one."""
-        _, status, usage = os.wait4(self.pid, 0)
+    def reap(self) -> tuple[int, int, int, int] | None:
+        """Take the exit status and the resource usage; the workload's own status where PID 1 reported one.
+
+        Never waits: None where it has not ended.
+        """
+        pid, status, usage = os.wait4(self.pid, os.WNOHANG)
+        if pid == 0:
+            return None
         try:
             reported = os.read(self.report, 4)
         except BlockingIOError:  # a workload on its way out still holds the writing end; PID 1 reported nothing

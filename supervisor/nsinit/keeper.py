@@ -71,6 +71,8 @@ class Keeper:
         self.spares = listener >= 0  # a keeper of one launch needs none
         self.spare: Spare | None = None
         self.wants_spare = self.spares
+        self.has_keyring = False
+        self._leave_login_keyring()
         if listener >= 0:
             listening = _socket.socket(fileno=listener)
             listening.setblocking(False)
@@ -88,7 +90,7 @@ class Keeper:
                 left_s = self.alone_since + self.adopt_timeout_s - time.monotonic()
                 if left_s <= 0:
                     end_all(list(self.workers.values()))
-                    return
+                    break
                 timeout_ms = int(min(left_s, LONGEST_WAIT_S) * 1000) + 1
             elif self.wants_spare:
                 timeout_ms = SPARE_DELAY_MS
@@ -99,6 +101,17 @@ class Keeper:
                 action = self.actions.get(fd)
                 if action is not None:  # else an earlier action of this round closed it
                     action()
+        if self.spare is not None:
+            self.spare.discard()
+
+    def _leave_login_keyring(self) -> None:
+        """Join an empty keyring: what a sandbox falls back to that gets none of its own (kernel.keys.maxkeys, EDQUOT).
+
+        Tried again before each launch until there is room for one.
+        """
+        with contextlib.suppress(KernelError):
+            kernel.join_anonymous_keyring()
+            self.has_keyring = True
 
     def _watch(self, fd: int, action: Callable[[], None]) -> None:
         self.poll.register(fd, select.POLLIN)
@@ -217,6 +230,8 @@ class Keeper:
         self, clone_flags: int, joins: list[tuple[int, int]], given: dict[str, list[int]]
     ) -> tuple[int, int, int]:
         """Take the spare where it fits, else clone: pid, pidfd, the report's reading end. Refused."""
+        if not self.has_keyring:
+            self._leave_login_keyring()
         plan, channel, stdio = given["plan"][0], given["channel"][0], given["stdio"]
         spare = self.spare
         if spare is not None and clone_flags == SPARE_FLAGS and not joins and "cgroup" not in given:
@@ -241,18 +256,20 @@ class Keeper:
         """While nobody waits. Where it cannot be made, the next launch says why."""
         self.wants_spare = False
         with contextlib.suppress(OSError):
-            self.spare = Spare(self.self_pidfd)
-            self._watch(self.spare.pidfd, self._lose_spare)
+            spare = self.spare = Spare(self.self_pidfd)
+            self._watch(spare.pidfd, lambda: self._lose_spare(spare))
 
-    def _lose_spare(self) -> None:
-        if self.spare is not None:
-            self._unwatch(self.spare.pidfd)
-            self.spare.discard()
+    def _lose_spare(self, spare: Spare) -> None:
+        if spare is self.spare:
             self.spare = None
+            self._unwatch(spare.pidfd)
+            spare.discard()
 
     def _reap(self, worker: Held) -> None:
-        self._unwatch(worker.pidfd)
-        self._say("exited", worker.name, *worker.reap())
+        end = worker.reap()
+        if end is not None:  # else the event was about an earlier owner of the descriptor's number
+            self._unwatch(worker.pidfd)
+            self._say("exited", worker.name, *end)
 
     def _ack(self, arguments: list[str], _fds: list[int]) -> None:
         worker = self.workers[arguments[0]]
@@ -313,10 +330,6 @@ def main(arguments: list[str]) -> None:
         if fd >= 0:
             os.set_inheritable(fd, False)
     set_title("nsinit: keeper")
-    with contextlib.suppress(KernelError):  # no keyrings here, or no quota: then there is none to share either
-        # A sandbox that gets none of its own (kernel.keys.maxkeys is 200 a user) falls back to this empty one,
-        # never to the login's.
-        kernel.join_anonymous_keyring()
     try:
         Keeper(int(listener), int(connection), float(adopt_timeout_s)).run()
     except KernelError as error:

@@ -5,7 +5,9 @@ Where the pid namespace is not the sandbox's own it is a subreaper instead, and 
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import signal
 
 from supervisor.kernel import process as kernel
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from supervisor.nsinit.box import Box
 
 CAP_KILL = 1 << 5
+KEEPER_DIED = 64  # SIGRTMAX: the death signal where no pid namespace ends with PID 1; otherwise forwarded as all are
 
 
 def reap(box: Box, workload: int) -> NoReturn:
@@ -33,10 +36,14 @@ def reap(box: Box, workload: int) -> NoReturn:
 
 
 def _serve(box: Box, workload: int) -> int:
+    kept = [box.report_fd] if box.owns_pid_namespace else sorted((box.report_fd, box.keeper_pidfd))
+    for below, fd in zip([-1, *kept], [*kept, 1 << 32], strict=True):  # the channel with it: its end tells that the
+        if fd > below + 1:  # workload executes
+            kernel.close_range(below + 1, fd - 1)
     if not box.owns_pid_namespace:
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
-    kernel.close_range(0, box.report_fd - 1)  # the channel with it: its end tells that the workload executes
-    kernel.close_range(box.report_fd + 1, 0xFFFFFFFF)
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, KEEPER_DIED)  # not SIGKILL: what is below would stay
+        _leave_without_keeper(box)
     os.chdir("/")
     # It needs nothing but to signal a workload of another id.
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
@@ -48,6 +55,8 @@ def _serve(box: Box, workload: int) -> int:
     everything = signal.valid_signals()  # the keeper blocked them all: none was lost since the fork
     while True:
         number = signal.sigwait(everything)
+        if number == KEEPER_DIED and not box.owns_pid_namespace:
+            _leave_without_keeper(box)
         if number != signal.SIGCHLD:
             os.kill(workload, number)  # our own child and not yet reaped: the pid is nobody else's
             continue
@@ -62,14 +71,22 @@ def _serve(box: Box, workload: int) -> int:
                 break
 
 
+def _leave_without_keeper(box: Box) -> None:
+    poll = select.poll()
+    poll.register(box.keeper_pidfd, select.POLLIN)
+    if poll.poll(0):
+        _end_descendants()
+        os._exit(125)
+
+
 def _end_descendants() -> None:
     """Kill and reap children until none is left; orphans below come to us, the subreaper."""
     while True:
-        try:
-            with open(f"/proc/self/task/{os.getpid()}/children", "rb") as file:
-                children = file.read().split()
-        except OSError:
-            children = []
+        children: list[bytes] = []
+        with contextlib.suppress(OSError):
+            if os.readlink("/proc/self") == str(os.getpid()):  # else these are numbers of another pid namespace
+                with open("/proc/thread-self/children", "rb") as file:
+                    children = file.read().split()
         for child in children:
             os.kill(int(child), signal.SIGKILL)
         try:

@@ -29,6 +29,11 @@ AT_REST = (*TERMINAL, State.UNKILLABLE)
 Condition = Literal["ready", "stopped", "exited"]
 
 
+def _holds_up(instance: Instance) -> bool:
+    """Whether what lies below it has to wait for its end."""
+    return instance.may_have_child and instance.status.state is not State.UNKILLABLE
+
+
 class FleetRuntime:
     """What the control server and the daemon drive."""
 
@@ -114,6 +119,7 @@ class FleetRuntime:
         """Want them up, and what they require. IllegalMove while the daemon stops."""
         self._refuse_if_stopping(names, Start(by))
         for name in self._order.with_requirements([one.name for one in self.select(names)]):
+            self.instances[name].leaving = False
             self.instances[name].handle(Start(by))
         await trio.lowlevel.checkpoint()
 
@@ -123,15 +129,35 @@ class FleetRuntime:
             raise IllegalMove(chosen[0].status, event, "the daemon is stopping")
 
     async def stop(self, names: Sequence[str], by: str = "operator") -> None:
-        """Want them down, until somebody wants them up."""
-        for instance in reversed(self.select(names)):
-            instance.handle(Stop(by))
+        """Want them down, until somebody wants them up; what requires one of them, or comes after, goes first."""
+        self._lower(self.select(names), by)
         await trio.lowlevel.checkpoint()
+
+    def _lower(self, chosen: Sequence[Instance], by: str) -> None:
+        names = {one.name for one in chosen}
+        for instance in chosen:
+            instance.leaving = True
+        for instance in chosen:
+            self._order.changed(instance, self.instances)  # those that require it learn that it goes
+        for instance in chosen:
+            above = [self.instances[name] for name in self._order.above(instance.name, names)]
+            if any(map(_holds_up, above)):
+                self.services.nursery.start_soon(self._stop_below, instance, above, by)
+            else:
+                instance.leaving = False
+                instance.handle(Stop(by))
+
+    async def _stop_below(self, instance: Instance, above: Sequence[Instance], by: str) -> None:
+        await self._until(lambda: not instance.leaving or not any(map(_holds_up, above)))
+        if instance.leaving:  # else somebody wanted it up meanwhile
+            instance.leaving = False
+            instance.handle(Stop(by))
 
     async def restart(self, names: Sequence[str], by: str = "operator") -> None:
         """Want new incarnations. IllegalMove while the daemon stops."""
         self._refuse_if_stopping(names, Restart(by))
         for instance in self.select(names):
+            instance.leaving = False
             instance.handle(Restart(by))
         await trio.lowlevel.checkpoint()
 
@@ -187,8 +213,7 @@ class FleetRuntime:
 
     async def _apply(self, new: Fleet, found: FleetDiff) -> None:
         leaving = [self.instances[name] for name in found.removed]
-        for instance in leaving:
-            instance.handle(Stop("reload"))
+        self._lower(leaving, "reload")
         await self._until(lambda: all(one.status.state in AT_REST for one in leaving))
         if self._stopping:
             return

@@ -59,6 +59,7 @@ class Instance:
         self.incarnation: Incarnation | None = None
         self.next_worker: Worker | None = None  # a reload's, from the next launch on
         self.removed = False
+        self.leaving = False  # to be stopped, as soon as those that depend on it are down
         self._changed = changed
         self._queue: deque[Event] = deque()
         self._busy = False
@@ -217,7 +218,7 @@ class Instance:
     @property
     def is_up(self) -> bool:
         """Whether those that require it may run."""
-        return self.status.state in (State.READY, State.COMPLETED)
+        return self.status.state in (State.READY, State.COMPLETED) and not self.leaving
 
     @property
     def may_have_child(self) -> bool:

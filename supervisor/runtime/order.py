@@ -1,6 +1,6 @@
 """Who waits for whom, asked at run time: each change of an instance is told to those that depend on it."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from supervisor.policy.order import instance_dependencies, instance_requirements
 from supervisor.policy.restart import Requirements, State
@@ -36,6 +36,10 @@ class Order:
         for name in names:
             add(name)
         return found
+
+    def above(self, name: str, chosen: Container[str]) -> list[str]:
+        """Name those that are to be down before it: they require it, or come after it and are chosen too."""
+        return [one for one in self._dependents.get(name, ()) if name in self._required[one] or one in chosen]
 
     def changed(self, instance: Instance, instances: Mapping[str, Instance]) -> None:
         """Tell dependents what follows for them; let the instance itself go where it has nothing to wait for."""

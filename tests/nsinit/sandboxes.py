@@ -257,6 +257,7 @@ class Ran:
     status: int
     failure: Failure | None
     phases: tuple[str, ...]  # that were told of
+    notes: dict[str, str]  # what they said
     exit: Exit
 
     @property
@@ -274,7 +275,8 @@ def run(keeper: Keeper, what: Worker | Plan, **options: Any) -> Ran:
         out, err = sandbox.output(), sandbox.errors()
         ended = sandbox.wait()
         phases = tuple(sandbox.plan.steps[int(tokens[1])].phase for tokens in sandbox.frames)
-        return Ran(out, err, ended[0], sandbox.failure, phases, ended)
+        notes = {sandbox.plan.steps[int(tokens[1])].phase: tokens[7] for tokens in sandbox.frames if tokens[7:] > [""]}
+        return Ran(out, err, ended[0], sandbox.failure, phases, notes, ended)
 
 
 def output_of(keeper: Keeper, what: Worker | Plan, **options: Any) -> str:

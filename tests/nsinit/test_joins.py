@@ -49,7 +49,7 @@ def joining(kind: str, reference: str, **keys: Any) -> Any:
 def test_join(keeper: Keeper, kind: str, by: str, init: bool) -> None:
     with owner(keeper, init=init) as db:
         theirs = names(db)
-        pid = inner(db)
+        pid = inner(db) if init else db.pid
         references = {"worker": "worker:db", "pid": f"pid:{pid}", "path": f"path:/proc/{pid}/ns/{FILES[kind]}"}
         ran = run(keeper, joining(kind, references[by]), joined={"db": db})
         assert ran.failure is None
@@ -62,7 +62,7 @@ def inner(sandbox: Sandbox) -> int:
     """The workload's pid: PID 1 shows its namespaces to nobody."""
     path = f"/proc/{sandbox.pid}/task/{sandbox.pid}/children"
     with open(path) as file:
-        return int((file.read().split() or [str(sandbox.pid)])[0])
+        return int(file.read())
 
 
 def test_join_a_user_namespace(keeper: Keeper) -> None:
@@ -112,10 +112,15 @@ def test_our_own_namespaces_are_not_joined(keeper: Keeper) -> None:
     """setns into one's own user namespace is EINVAL."""
     with subprocess.Popen(["sleep", "60"], **keeper.who.account.identity()) as process:  # type: ignore[call-overload]
         try:
-            ran = run(keeper, joining("user", f"pid:{process.pid}"))
+            box = joining("user", f"pid:{process.pid}")
             if keeper.who.privileged:
-                assert ran.failure is None
-            assert ran.phases[:2] == ("ns.join", "clone")
+                ran = run(keeper, box)
+                assert (ran.failure, ran.phases[:2]) == (None, ("ns.join", "clone"))
+            else:  # without a user namespace there are no other namespaces for the ordinary user
+                with pytest.raises(Refused) as caught:
+                    run(keeper, box)
+                assert (caught.value.phase, caught.value.number) == ("clone", errno.EPERM)
+                assert [frame[4] for frame in caught.value.frames] == ["skipped"]
         finally:
             process.kill()
 
