@@ -23,6 +23,7 @@ class Program:
     def __init__(self, user: Account, folder: Path) -> None:
         self.user = user
         self.bin = folder
+        self.wrapper: list[str] = []  # words before the command: unshare, prlimit
         self.top = Path(tempfile.mkdtemp(prefix="nsvisor-test-"))
         self.top.chmod(0o700)
         user.owns(self.top)
@@ -62,7 +63,7 @@ class Program:
             **self.user.identity(),
             **options,
         }
-        return subprocess.Popen([str(self.bin / "nsvisor"), *args], **settings)  # type: ignore[call-overload, no-any-return]
+        return subprocess.Popen([*self.wrapper, str(self.bin / "nsvisor"), *args], **settings)  # type: ignore[call-overload, no-any-return]
 
     def run(self, *args: str, timeout_s: float = 30.0, stdin: str | None = None) -> "subprocess.CompletedProcess[str]":
         """Run the program to its end and return what it said."""

@@ -155,13 +155,20 @@ def _mount_steps(worker: Worker, facts: HostFacts) -> list[Step]:
     else:
         steps.append(Step("rootfs.prepare", "host, a read-only view", ("host", *host_view(facts))))
     steps.append(Step("mount.dev", "/dev", facts.device_nodes))
-    steps.append(Step("mount.proc", "/proc"))
+    steps.append(_proc_step(worker))
     if needs_private_tmp(worker):
         steps.append(Step("mount.tmpfs", "/tmp", ("/tmp", "", "1777")))
     steps += [_user_mount(mount) for mount in worker.mounts]
     if rootfs.kind != "dir" or not rootfs.writable:
         steps.append(Step("rootfs.seal", "/ read-only"))
     return [*steps, Step("root.pivot")]
+
+
+def _proc_step(worker: Worker) -> Step:
+    """A fresh one shows the pid namespace, and may be mounted by those who own it: the host's is bound instead."""
+    if worker.namespaces.pid is False and worker.namespaces.user is not False:
+        return Step("mount.proc", "/proc, the host's", ("host",))
+    return Step("mount.proc", "/proc")
 
 
 def _user_mount(mount: Mount) -> Step:

@@ -60,9 +60,9 @@ command = ["sleep", "1000"]
 """
 # worker -> phase, errno, a word of the hint, the command that helps
 FAULTS = {
-    "no-command": ("exec", "ENOENT", "not in the sandbox", "nsvisor plan no-command"),
+    "no-command": ("exec", "ENOENT", "No directory of the worker's PATH", "command -v no-such-command"),
     "no-file": ("exec", "ENOENT", "not in the sandbox", "nsvisor plan no-file"),
-    "no-interpreter": ("exec", "ENOENT", "interpreter", "nsvisor plan no-interpreter"),
+    "no-interpreter": ("exec", "ENOENT", "interpreter", "head -n 1 /script"),
     "not-executable": ("exec", "EACCES", "not executable", "ls -l /etc/passwd"),
     "no-rootfs": ("rootfs.prepare", "ENOENT", "does not exist on the host", "ls -ld /srv/no-such-root"),
     "no-source": ("mount.bind", "ENOENT", "source does not exist", "ls -ld /srv/no-such-source"),

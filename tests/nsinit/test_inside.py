@@ -4,7 +4,6 @@ import ctypes
 import os
 import platform
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,21 +11,11 @@ import pytest
 from supervisor.spec.model import Limits, Namespaces, Security
 from tests.nsinit.keepers import Keeper, running_keeper
 from tests.nsinit.people import Who
-from tests.nsinit.probes import CENSUS, census, python
+from tests.nsinit.probes import census, python
 from tests.nsinit.sandboxes import launched, output_of, run, worker
 
-KEYCTL, ADD_KEY = {"x86_64": (250, 248), "aarch64": (219, 217)}[platform.machine()]
-GET_KEYRING_ID, JOIN_SESSION_KEYRING, SESSION_KEYRING = 0, 1, -3
-# Takes every key that the user may have; gives them back when told to.
-HOG = f"""
-import ctypes, os
-libc = ctypes.CDLL(None)
-libc.syscall({KEYCTL}, {JOIN_SESSION_KEYRING}, None)
-while libc.syscall({ADD_KEY}, b"user", os.urandom(8).hex().encode(), b"x", 1, {SESSION_KEYRING}) > 0:
-    pass
-print(flush=True)
-input()
-"""
+KEYCTL = {"x86_64": 250, "aarch64": 219}[platform.machine()]
+GET_KEYRING_ID, SESSION_KEYRING = 0, -3
 INIT = pytest.mark.parametrize("init", [True, False], ids=["init", "no-init"])
 
 
@@ -126,28 +115,6 @@ def wait_for_room(who: Who) -> None:
                 break
         else:
             return
-
-
-def test_without_room_for_a_keyring_never_the_logins(who: Who) -> None:
-    """The phase says so, and the keeper's own empty one is shared; it is joined as soon as there is room."""
-    if who.privileged:
-        return  # root has room for a million
-    wait_for_room(who)
-    with subprocess.Popen(
-        [who.python, "-I", "-c", HOG],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        **who.account.identity(),  # type: ignore[call-overload]
-    ) as hog:
-        hog.stdout.readline()
-        with running_keeper(who) as keeper:
-            first = run(keeper, python(CENSUS))
-            hog.communicate(b"\n")
-            wait_for_room(who)
-            second = run(keeper, python(CENSUS))
-            third = run(keeper, python(CENSUS))
-    assert first.notes == {"session.new": "no session keyring: Disk quota exceeded"}
-    assert (second.notes, third.notes) == ({}, {})
 
 
 def test_it_dies_with_its_parent(keeper: Keeper) -> None:

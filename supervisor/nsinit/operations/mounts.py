@@ -65,10 +65,14 @@ def dev(box: Box, *nodes: str) -> None:
     os.close(tree)
 
 
-def proc(box: Box) -> None:
-    """mount.proc: fresh, while the host's is still visible; EPERM where only a masked one is."""
+def proc(box: Box, kind: str = "fresh") -> None:
+    """mount.proc: fresh, while the host's is still visible, EPERM where only a masked one is; or `host`, that one."""
     attributes = kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV | kernel.MOUNT_ATTR_NOEXEC
-    tree = kernel.new_filesystem("proc", {}, attributes)
+    if kind == "host":
+        tree = kernel.open_tree("/proc", recursive=True)
+        kernel.set_attributes(tree, attributes, recursive=True, subject="/proc")
+    else:
+        tree = kernel.new_filesystem("proc", {}, attributes)
     _mount(box, tree, "/proc")
     os.close(tree)
 
