@@ -5,6 +5,7 @@ import resource
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from functools import partial
 
 import trio
@@ -15,7 +16,7 @@ from supervisor.control.sockets import SocketTaken
 from supervisor.host.facts import gather
 from supervisor.runtime.directories import DirectoryError, private_directory
 from supervisor.runtime.fleet import FleetRuntime
-from supervisor.runtime.keeper_link import KeeperBusyError, KeeperGoneError
+from supervisor.runtime.keeper_link import AdoptionError, KeeperGoneError
 from supervisor.runtime.keepers import Keepers
 from supervisor.runtime.lock import LockedError, lock
 from supervisor.runtime.sd_notify import Notifier
@@ -34,7 +35,7 @@ class ListenError(Exception):
     """The control socket cannot be made, or is another daemon's."""
 
 
-EXPECTED = (ConfigError, DirectoryError, LockedError, ListenError, KeeperBusyError, KeeperGoneError)
+EXPECTED = (ConfigError, DirectoryError, LockedError, ListenError, AdoptionError, KeeperGoneError)
 
 
 def main(config: str | None, socket: str | None, environ: Mapping[str, str]) -> int:
@@ -170,9 +171,11 @@ class Daemon:
     async def _obey(self, signals: AsyncIterator[int], fleet: FleetRuntime) -> None:
         async for number in signals:
             if number == signal.SIGHUP:
-                try:
-                    await fleet.reload()
-                except ConfigError:  # it was published; the fleet goes on as it was
-                    continue
+                fleet.services.nursery.start_soon(_reload, fleet)  # it waits for workers to leave; signals must not
             else:
                 fleet.request_shutdown()
+
+
+async def _reload(fleet: FleetRuntime) -> None:
+    with suppress(ConfigError):  # it was published; the fleet goes on as it was
+        await fleet.reload()

@@ -10,7 +10,7 @@ from supervisor.control.errors import bad_request
 from supervisor.control.fleet_surface import FleetSurface
 from supervisor.control.models import Accepted, KillRequest, Names, ReloadRequest, WaitRequest, WaitResult
 from supervisor.control.routes import Context, json_response, read_body, until_disconnect
-from supervisor.policy.restart import State
+from supervisor.policy.restart import LIVE, State
 
 BY = "operator"
 MAX_WAIT_S = 366 * 24 * 3600.0
@@ -95,9 +95,9 @@ def _missing(fleet: FleetSurface, body: WaitRequest) -> tuple[str, ...]:
     for one in fleet.select(body.names):
         state = one.status.state
         met = {
-            "ready": state is State.READY,
+            "ready": state in (State.READY, State.COMPLETED),
             "stopped": state in AT_REST,
-            "exited": one.pid is None,
+            "exited": state not in LIVE,
         }[body.condition]
         if not met:
             missing.append(one.name)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_IN_ROOT = 0x10
 _OpenHow = ctypes.c_uint64 * 3  # struct open_how
+_getcwd = raw("getcwd", ctypes.c_char_p, ctypes.c_size_t)
 _openat2 = raw("openat2", ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t)
 
 
@@ -47,6 +48,16 @@ setgroups = named("setgroups", os.setgroups)
 setsid = named("setsid", os.setsid)
 execve = named("execve", os.execve)
 fork = named("fork", os.fork)
+
+
+def getcwd() -> str:
+    """The working directory as the kernel sees it: "(unreachable)…" outside the root (getcwd(2)).
+
+    The C library would walk up from there and may find a path that leads to another place inside.
+    """
+    buffer = ctypes.create_string_buffer(4096)  # PATH_MAX
+    _getcwd(buffer, len(buffer))
+    return os.fsdecode(buffer.value)
 
 
 def open_in_root(root_fd: int, path: str, flags: int, mode: int = 0) -> int:

@@ -14,8 +14,8 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 # Numbers from 424 on are the same on every architecture; the older ones that are called raw differ.
 _NUMBERS = {
-    "x86_64": {"rt_sigprocmask": 14, "clone": 56, "keyctl": 250},
-    "aarch64": {"rt_sigprocmask": 135, "clone": 220, "keyctl": 219},
+    "x86_64": {"rt_sigprocmask": 14, "clone": 56, "getcwd": 79, "keyctl": 250},
+    "aarch64": {"rt_sigprocmask": 135, "clone": 220, "getcwd": 17, "keyctl": 219},
 }
 SYS = {
     "open_tree": 428,

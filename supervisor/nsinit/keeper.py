@@ -76,6 +76,7 @@ class Keeper:
         if listener >= 0:
             listening = _socket.socket(fileno=listener)
             listening.setblocking(False)
+            listening.listen(8)  # again, by this process: SO_PEERCRED tells the next daemon whom it talks to
             self._watch(listener, lambda: self._accept(listening))
         if connection >= 0:
             self._connect(Link(_socket.socket(fileno=connection)))

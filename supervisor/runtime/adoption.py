@@ -28,45 +28,39 @@ async def adopt(
 ) -> set[str]:
     """Give each held worker to its instance; end those that have none. Names of the instances that go on."""
     known = {f"{state.instance}#{state.status.incarnation}": state for state in states.values()}
-    taken: set[str] = set()
-    strays = []
-    for worker in held:
-        state = known.get(worker.name)
-        instance = instances.get(state.instance) if state is not None else None
-        if state is None or instance is None or state.status.state not in LIVE:
-            strays.append(worker)
-            continue
-        taken.add(instance.name)
-        instance.status = state.status
-        incarnation = instance.incarnation = Incarnation(instance, state.status.incarnation)
-        incarnation.adopt(worker, keeper, state.started_at, state.exec_at)  # before the old deadline may fire
-        services.nursery.start_soon(incarnation.resume, worker)
+    alive: dict[str, HeldWorker] = {}
     async with trio.open_nursery() as nursery:
-        for worker in strays:
-            nursery.start_soon(_end_stray, worker, keeper, services)
-    for name, state in states.items():
-        instance = instances.get(name)
-        if instance is None:
-            services.state.forget(name)
-        elif name not in taken:
-            instance.status = state.status
-            if state.status.state in LIVE:  # the keeper that had it is gone, and with it the exit status
-                cause: Cause = "interrupted" if state.status.state is State.CREATING else "unknown"
-                instance.handle(
-                    Exited(state.status.incarnation, ExitRecord(state.status.incarnation, cause, time.time()))
-                )
-            taken.add(name)
-    return taken
+        for worker in held:
+            state = known.get(worker.name)
+            if state is not None and state.instance in instances and state.status.state in LIVE:
+                alive[state.instance] = worker
+            else:
+                nursery.start_soon(_end_stray, worker, keeper, services)
+    taken = {name: state for name, state in states.items() if name in instances}
+    for name in states.keys() - taken.keys():
+        services.state.forget(name)
+    for name, state in taken.items():  # all of them, before an event of one looks at the others
+        instances[name].status = state.status
+    for name, state in taken.items():
+        instance, number = instances[name], state.status.incarnation
+        if name in alive:
+            incarnation = instance.incarnation = Incarnation(instance, number)
+            incarnation.adopt(alive[name], keeper, state.started_at, state.exec_at)  # before the old deadline may fire
+            services.nursery.start_soon(incarnation.resume, alive[name])
+        elif state.status.state in LIVE:  # the keeper that had it is gone, and with it the exit status
+            cause: Cause = "interrupted" if state.status.state is State.CREATING else "unknown"
+            instance.handle(Exited(number, ExitRecord(number, cause, time.time())))
+    return set(taken)
 
 
 def follow_new_specs(states: dict[str, InstanceState], instances: Mapping[str, Instance]) -> None:
     """Restart what was launched by a spec that the configuration does not hold any more."""
     for name, state in states.items():
         instance = instances.get(name)
-        if instance is not None and state.spec != digest(instance.worker) and instance.status.wanted:
-            instance.next_worker = instance.worker
-            if instance.status.state in LIVE:
-                instance.handle(Restart("reload"))
+        if instance is None or state.spec == digest(instance.worker):
+            continue
+        if instance.status.wanted and instance.may_have_child:
+            instance.handle(Restart("reload"))
 
 
 async def _end_stray(worker: HeldWorker, keeper: KeeperLink, services: Services) -> None:

@@ -1,6 +1,7 @@
 """The fleet: all instances of one daemon, started in order, stopped in reverse, reloaded as a whole."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
@@ -9,7 +10,7 @@ import trio
 
 from supervisor.policy.diff import FleetDiff, diff
 from supervisor.policy.order import stop_levels
-from supervisor.policy.restart import TERMINAL, IllegalMove, Kill, Restart, Start, State, Stop
+from supervisor.policy.restart import LIVE, TERMINAL, IllegalMove, Kill, Restart, Start, State, Stop
 from supervisor.runtime.adoption import adopt, follow_new_specs
 from supervisor.runtime.instance import Instance
 from supervisor.runtime.keeper_link import HeldWorker, KeeperLink
@@ -30,8 +31,9 @@ Condition = Literal["ready", "stopped", "exited"]
 
 
 def _holds_up(instance: Instance) -> bool:
-    """Whether what lies below it has to wait for its end."""
-    return instance.may_have_child and instance.status.state is not State.UNKILLABLE
+    """Whether what lies below it has to wait for its end, which is under way."""
+    state = instance.status.state
+    return state is State.STOPPING or (instance.leaving and state in LIVE and state is not State.UNKILLABLE)
 
 
 class FleetRuntime:
@@ -56,6 +58,8 @@ class FleetRuntime:
         self._notifier = notifier
         self._order = Order(spec)
         self._moved = trio.Event()  # replaced at every change
+        self._to_tell: deque[Instance] = deque()  # whose changes their dependents have still to hear of
+        self._begun = trio.Event()
         self._reloading = trio.Lock()
         self._stopping = False
         self._add_missing(spec)
@@ -71,7 +75,8 @@ class FleetRuntime:
         """Adopt what an earlier daemon left, then start the rest in order."""
         taken = await adopt(held, states, keeper, self.instances, self.services)
         follow_new_specs({name: state for name, state in states.items() if name in taken}, self.instances)
-        for instance in self.instances.values():
+        for name in self._order.first_to_last(self.instances):
+            instance = self.instances[name]
             instance.save()
             self.services.nursery.start_soon(instance.run_timer)
             fresh = instance.name not in taken or instance.status.stopped_by == SHUTDOWN
@@ -79,10 +84,12 @@ class FleetRuntime:
                 instance.handle(Start("daemon"))
         for instance in self.instances.values():
             self._order.changed(instance, self.instances)
+        self._begun.set()
 
     async def shut_down(self) -> list[str]:
         """Stop everything, dependents first: names of those that would not die."""
         self._stopping = True
+        self._wake()
         async with self._reloading:  # one under way ends first, and starts nothing more
             for level in stop_levels(self.spec):
                 for name in level:
@@ -117,10 +124,14 @@ class FleetRuntime:
 
     async def start(self, names: Sequence[str], by: str = "operator") -> None:
         """Want them up, and what they require. IllegalMove while the daemon stops."""
+        await self._begun.wait()
         self._refuse_if_stopping(names, Start(by))
-        for name in self._order.with_requirements([one.name for one in self.select(names)]):
-            self.instances[name].leaving = False
-            self.instances[name].handle(Start(by))
+        for name in self._order.with_requirements(one.name for one in self.select(names)):
+            instance = self.instances[name]
+            if instance.leaving:
+                instance.leaving = False
+                self._changed(instance)  # those that fell with it learn that it stays
+            instance.handle(Start(by))
         await trio.lowlevel.checkpoint()
 
     def _refuse_if_stopping(self, names: Sequence[str], event: Start | Restart) -> None:
@@ -130,6 +141,7 @@ class FleetRuntime:
 
     async def stop(self, names: Sequence[str], by: str = "operator") -> None:
         """Want them down, until somebody wants them up; what requires one of them, or comes after, goes first."""
+        await self._begun.wait()
         self._lower(self.select(names), by)
         await trio.lowlevel.checkpoint()
 
@@ -155,14 +167,16 @@ class FleetRuntime:
 
     async def restart(self, names: Sequence[str], by: str = "operator") -> None:
         """Want new incarnations. IllegalMove while the daemon stops."""
+        await self._begun.wait()
         self._refuse_if_stopping(names, Restart(by))
-        for instance in self.select(names):
-            instance.leaving = False
-            instance.handle(Restart(by))
+        for name in self._order.first_to_last(one.name for one in self.select(names)):
+            self.instances[name].leaving = False
+            self.instances[name].handle(Restart(by))
         await trio.lowlevel.checkpoint()
 
     async def kill(self, names: Sequence[str], signal: str, by: str = "operator") -> None:
         """Send a signal. IllegalMove where there is nothing to send it to."""
+        await self._begun.wait()
         for instance in self.select(names):
             instance.handle(Kill(by, signal))
         await trio.lowlevel.checkpoint()
@@ -173,7 +187,7 @@ class FleetRuntime:
         met: dict[str, Callable[[Instance], bool]] = {
             "ready": lambda one: one.is_up,
             "stopped": lambda one: one.status.state in AT_REST,
-            "exited": lambda one: one.pid is None,
+            "exited": lambda one: not one.may_have_child,
         }
         with trio.move_on_after(float("inf") if timeout_s is None else timeout_s):
             await self._until(lambda: all(map(met[condition], chosen)))
@@ -190,6 +204,7 @@ class FleetRuntime:
 
     async def reload(self, dry_run: bool = False) -> FleetDiff:
         """Read the configuration again and touch only the instances that it changes. ConfigError: nothing was."""
+        await self._begun.wait()
         async with self._reloading:
             try:
                 new = self._read_config()
@@ -214,36 +229,45 @@ class FleetRuntime:
     async def _apply(self, new: Fleet, found: FleetDiff) -> None:
         leaving = [self.instances[name] for name in found.removed]
         self._lower(leaving, "reload")
-        await self._until(lambda: all(one.status.state in AT_REST for one in leaving))
+        await self._until(lambda: self._stopping or self._are_down(leaving))
         if self._stopping:
             return
         for instance in leaving:
             if instance.status.state is State.UNKILLABLE:
                 continue  # it keeps its name until it is gone: a second copy must not come
-            instance.forget()
-            del self.instances[instance.name]
-            self.bus.publish("worker.removed", worker=instance.worker.name, instance=instance.name)
+            self._remove(instance)
         self.spec = new
         self._follow(new)
         self._order = Order(new)
-        added = self._add_missing(new)
-        workers = {name: worker for worker in new.workers.values() for name in instance_names(worker)}
-        for change in found.changed:
-            instance = self.instances[change.instance]
-            if change.relaunch and instance.may_have_child:
-                instance.next_worker = workers[instance.name]
-                instance.handle(Restart("reload"))
-            else:
-                instance.respec(workers[instance.name])
-                instance.save()
         self.services.slots.total_tokens = new.supervisor.start_concurrency
-        for instance in added:
+        for instance in self._add_missing(new):
             self.services.nursery.start_soon(instance.run_timer)
-            instance.save()
-            if instance.worker.autostart:
-                instance.handle(Start("reload"))
-        for instance in self.instances.values():
+        anew = {*found.added, *(change.instance for change in found.changed if change.relaunch)}
+        workers = {name: worker for worker in new.workers.values() for name in instance_names(worker)}
+        for name, worker in workers.items():
+            instance = self.instances[name]
+            if name in anew and instance.may_have_child:
+                instance.next_worker = worker
+                if instance.status.wanted and not instance.leaving:
+                    instance.handle(Restart("reload"))
+            else:
+                instance.respec(worker)
+                instance.save()
+        for name in self._order.first_to_last(found.added):
+            if self.instances[name].worker.autostart:
+                self.instances[name].handle(Start("reload"))
+        for instance in list(self.instances.values()):
             self._order.changed(instance, self.instances)
+
+    def _are_down(self, leaving: Sequence[Instance]) -> bool:
+        """Whether all are at rest; what somebody started meanwhile is stopped again."""
+        self._lower([one for one in leaving if one.status.wanted and not one.leaving], "reload")
+        return all(one.status.state in AT_REST for one in leaving)
+
+    def _remove(self, instance: Instance) -> None:
+        instance.forget()
+        del self.instances[instance.name]
+        self.bus.publish("worker.removed", worker=instance.worker.name, instance=instance.name)
 
     def _add_missing(self, spec: Fleet) -> list[Instance]:
         """Make an instance for each that has none; keep file order."""
@@ -255,6 +279,7 @@ class FleetRuntime:
                 if instance is None:
                     instance = Instance(name, index, worker, self.services, self._changed)
                     added.append(instance)
+                instance.index = index  # the name may have been another worker's
                 ordered[name] = instance
         self.instances = ordered | self.instances
         return added
@@ -262,10 +287,21 @@ class FleetRuntime:
     # -- changes ----------------------------------------------------------------------------------------------------
 
     def _changed(self, instance: Instance) -> None:
+        self._wake()
+        self._to_tell.append(instance)
+        if len(self._to_tell) > 1:  # one of those that are being told: its dependents' turn comes
+            return
+        try:
+            while self._to_tell and not self._stopping:
+                self._order.changed(self._to_tell[0], self.instances)
+                self._to_tell.popleft()
+        finally:
+            self._to_tell.clear()
+
+    def _wake(self) -> None:
+        """Let everything that waits look again."""
         self._moved.set()
         self._moved = trio.Event()
-        if not self._stopping:
-            self._order.changed(instance, self.instances)
 
     def samples(self) -> list[InstanceSample]:
         """What a scrape shows of each instance."""
@@ -299,6 +335,6 @@ class FleetRuntime:
         """Pid and pidfd of the first process of a worker's sandbox, for those that join it. ProcessLookupError."""
         (instance, *_) = self.select([name])
         current = instance.incarnation
-        if current is None or current.child is None:
+        if current is None or current.child is None or current.exec_at is None:  # until then it is partly in ours
             raise ProcessLookupError(3, f"{name} is not running")
         return current.child.pid, current.child.pidfd

@@ -78,8 +78,9 @@ async def run_foreground(
                     await terminal.drained()
                 if child is not None:
                     await link.acknowledge(child.name)
-                    child.close()
                 await link.dismiss()
+                if child is not None:
+                    child.close()  # last: a signal may be forwarded to it until then
                 nursery.cancel_scope.cancel()
         finally:
             link.close()

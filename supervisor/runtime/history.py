@@ -27,7 +27,7 @@ class History:
         self.exits: deque[ExitRecord] = deque(maxlen=EXITS)
         self.incarnation = 0
         self.error: OSError | None = None
-        with suppress(OSError, msgspec.DecodeError, msgspec.ValidationError), open(self._path, "rb") as file:
+        with suppress(OSError, msgspec.DecodeError, RecursionError), open(self._path, "rb") as file:
             kept = msgspec.json.decode(file.read(), type=_Kept)
             self.incarnation = kept.incarnation
             self.launches.extend(kept.launches)
@@ -41,12 +41,11 @@ class History:
         self.incarnation = max(self.incarnation, record.incarnation)
 
     def add_exit(self, record: ExitRecord) -> None:
-        """Keep an exit, and write the file: each exit is told once, and must not be lost with the daemon."""
+        """Keep an exit."""
         self.exits.append(record)
-        self.save()
 
     def save(self) -> None:
-        """Replace the file as a whole."""
+        """Replace the file as a whole, or leave it and say in `error` why."""
         kept = _Kept(self.incarnation, tuple(self.launches), tuple(self.exits))
         beside = f"{self._path}.new"
         try:

@@ -33,7 +33,7 @@ class Incarnation:
         self.instance = instance
         self.number = number
         self.child: Child | None = None
-        self.own_pid_namespace = instance.worker.namespaces.pid is True
+        self._own_pid_namespace = instance.worker.namespaces.pid is True
         self.started_at: float | None = None  # wall clock of its exec
         self.exec_at: float | None = None  # the same, CLOCK_MONOTONIC
         self._doomed = False  # killed before there was anything to kill
@@ -59,7 +59,7 @@ class Incarnation:
         self._doomed = True
         self._waiting.cancel()
         if self.child is not None:
-            kill_tree(self.child, own_pid_namespace=self.own_pid_namespace)
+            kill_tree(self.child, own_pid_namespace=self._own_pid_namespace)
 
     # -- launched ---------------------------------------------------------------------------------------------------
 
@@ -82,6 +82,7 @@ class Incarnation:
 
     async def _launch_and_watch(self, slot: trio.Event) -> None:
         instance, services = self.instance, self.instance.services
+        instance.output.begin(self.number)
         try:
             plan = compile_plan(instance.worker, instance.index, services.facts)
         except PlanError as error:
@@ -108,7 +109,6 @@ class Incarnation:
             on_phase=self._on_phase,
             on_child=self._on_child,
         )
-        instance.output.begin(self.number)
         async with trio.open_nursery() as readers:
             record = await self._try_keepers(order, [stdout_writer, stderr_writer])
             services.slots.release_on_behalf_of(self)
@@ -181,6 +181,7 @@ class Incarnation:
         self.started_at, self.exec_at = time.time(), (record.handed_over_ns or 0) / 1e9
         self._conclude(record, "setup.completed", "info")
         self.instance.handle(HandedOver(self.number))
+        self.instance.keep_history()  # the next daemon can explain this launch, and gives its number to no other
 
     def _conclude(self, record: SetupRecord, event: str, level: str) -> None:
         whole = record.finished()
@@ -218,6 +219,7 @@ class Incarnation:
         """Take over an incarnation that an earlier daemon launched. resume() must follow."""
         instance = self.instance
         self.child = Child(held.name, held.pid, held.pidfd, keeper)
+        self._own_pid_namespace = False  # the configuration may have been another when it was launched
         self.started_at, self.exec_at = started_at, exec_at
         instance.output.incarnation = self.number
         if held.exit is not None or instance.status.state is State.CREATING:

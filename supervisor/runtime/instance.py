@@ -53,6 +53,7 @@ class Instance:
         self.worker = worker
         self.services = services
         self.rules = rules(worker)
+        self._digest = digest(worker)
         self.history = History(services.history_directory, name)
         self.status = initial(time.monotonic(), self.history.incarnation)
         self.output = OutputWriter(name, services.log_directory, worker.log, services.bus)
@@ -146,9 +147,14 @@ class Instance:
         self._probe_scope.cancel()
         self.services.publish_exit(self, record)
         self.history.add_exit(record)
+        self.keep_history()
+        return record
+
+    def keep_history(self) -> None:
+        """Write it down: an exit is told once, and must not be lost with the daemon."""
+        self.history.save()
         if self.history.error is not None:
             self.services.publish_history_error(self, self.history.error)
-        return record
 
     def _do(self, action: Action) -> None:
         match action:
@@ -170,19 +176,20 @@ class Instance:
     def _adopt_next_spec(self) -> None:
         if self.next_worker is not None:
             self.respec(self.next_worker)
-            self.next_worker = None
 
     def respec(self, worker: Worker) -> None:
         """Follow another spec from now on."""
+        self.next_worker = None
         if worker.log != self.worker.log:
             self.output.configure(worker.log)
         self.worker = worker
         self.rules = rules(worker)
+        self._digest = digest(worker)
 
     async def _probe(self, number: int) -> None:
         ready = self.worker.ready
         pid = self.pid
-        if ready.address is None or pid is None:
+        if ready.address is None or pid is None or number != self.status.incarnation:
             return
         with trio.CancelScope() as self._probe_scope:
             try:
@@ -196,11 +203,13 @@ class Instance:
 
     def save(self) -> None:
         """Keep what the next daemon must know."""
+        if self.removed:
+            return
         current = self.incarnation
         self.services.state.save(
             InstanceState(
                 instance=self.name,
-                spec=digest(self.worker),
+                spec=self._digest,
                 status=self.status,
                 started_at=current.started_at if current else None,
                 exec_at=current.exec_at if current else None,

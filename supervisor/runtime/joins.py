@@ -64,7 +64,7 @@ def _open(join: Join, pids: Pids) -> tuple[int, int]:
 def _target(join: Join, pids: Pids) -> int:
     scheme, _, name = join.reference.partition(":")
     if scheme == "path":
-        return os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+        return os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO would hold us up
     pid, pidfd = pids(name) if scheme == "worker" else (int(name), -1)
     fd = _namespace(pid, FILES.get(join.kind, join.kind))
     if pidfd >= 0 and _has_ended(pidfd):  # then the number may have been another's already

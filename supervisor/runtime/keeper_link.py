@@ -6,6 +6,7 @@ import signal
 import socket
 import struct
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import msgspec
@@ -15,6 +16,7 @@ from supervisor.spec.records import Rusage
 from supervisor.wire import MAX_MESSAGE_BYTES, PROTOCOL, pack, unpack
 
 MAX_FDS = 64
+HELD_FDS = 3  # a pidfd, the reading ends of standard output and error
 GONE = (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF)
 
 
@@ -69,7 +71,11 @@ class KeeperGoneError(Exception):
     """The keeper died, or never lived."""
 
 
-class KeeperBusyError(Exception):
+class AdoptionError(Exception):
+    """The keeper lives, and what it holds cannot be taken over: why, and what to do."""
+
+
+class KeeperBusyError(AdoptionError):
     """The keeper serves another daemon."""
 
 
@@ -80,17 +86,25 @@ class KeeperLink:
         """Take the socket over."""
         connection.setblocking(False)
         self._socket = connection
-        self._launches: dict[str, trio.Event] = {}
+        self._launches: dict[str, trio.Event] = {}  # in the order in which the keeper answers
+        self._reserves: dict[str, int] = {}  # a descriptor for each: it makes room for the pidfd of the answer
         self._answers: dict[str, tuple[int, int] | Refused] = {}
         self._exits: dict[str, ExitStatus] = {}
         self._exit_events: dict[str, trio.Event] = {}
         self._sending = trio.Lock()
         self.gone = trio.Event()
         self.pid = 0
-        self.errors: list[str] = []
 
     async def greet(self) -> tuple[list[HeldWorker], int]:
-        """Say hello: the workers it holds and the state memfd (or -1). KeeperGoneError, KeeperBusyError."""
+        """Say hello: the workers it holds and the state memfd (or -1). KeeperGoneError, AdoptionError."""
+        taken: list[int] = []
+        try:
+            return await self._greet(taken)
+        except BaseException:
+            close_all(taken)
+            raise
+
+    async def _greet(self, taken: list[int]) -> tuple[list[HeldWorker], int]:
         await self._send(pack("hello", PROTOCOL), [])
         tokens, fds = await self._receive()
         if tokens[0] == "busy":
@@ -100,12 +114,19 @@ class KeeperLink:
         if tokens[0] != "keeper":
             raise KeeperGoneError(f"it speaks another protocol: {' '.join(tokens)}")
         self.pid = int(tokens[2])
+        taken += fds
         state_fd = fds[0] if fds else -1
         workers: list[HeldWorker] = []
         while True:
             tokens, fds = await self._receive()
             if tokens[0] == "end":
                 return workers, state_fd
+            taken += fds
+            if len(fds) != HELD_FDS:  # recvmsg drops what finds no room
+                raise AdoptionError(
+                    f"cannot take over the workers of keeper {self.pid}: no room for their descriptors; "
+                    "raise RLIMIT_NOFILE (LimitNOFILE=, ulimit -n)"
+                )
             _, name, pid, state, *numbers = tokens
             ended = ExitStatus.from_wait(*map(int, numbers)) if state == "EXITED" else None
             workers.append(HeldWorker(name, int(pid), ended, fds[0], fds[1:]))
@@ -128,7 +149,11 @@ class KeeperLink:
     def _dispatch(self, tokens: list[str], fds: list[int]) -> None:
         verb, *rest = tokens
         if verb == "launched":
-            self._answers[rest[0]] = (int(rest[1]), fds[0])
+            pid = int(rest[1])
+            self._answers[rest[0]] = (pid, fds[0]) if fds else self._find_room(rest[0], pid)
+        elif verb == "error" and (name := self._next_unanswered()):  # a launch that it could not make sense of
+            rest = [name]
+            self._answers[name] = Refused(0, time.monotonic_ns(), errno.EPROTO, "", " ".join(tokens[1:]))
         elif verb == "refused":
             index, start_ns, number = map(int, rest[1:4])
             self._answers[rest[0]] = Refused(index, start_ns, number, rest[4], rest[5])
@@ -138,10 +163,20 @@ class KeeperLink:
                 event.set()
             return
         else:
-            self.errors.append(" ".join(tokens))
             return
         if (waiting := self._launches.get(rest[0])) is not None:
             waiting.set()
+
+    def _find_room(self, name: str, pid: int) -> tuple[int, int] | Refused:
+        """Open another pidfd of a child: the one that came found no room in this process, and was dropped."""
+        os.close(self._reserves.pop(name))
+        try:
+            return pid, os.pidfd_open(pid)
+        except OSError as error:
+            return Refused(0, time.monotonic_ns(), error.errno or errno.EMFILE, "pidfd_open", error.strerror or "")
+
+    def _next_unanswered(self) -> str | None:
+        return next((name for name in self._launches if name not in self._answers), None)
 
     async def launch(
         self, name: str, clone_flags: int, stop: tuple[int, float], fds: dict[str, list[int]], join_kinds: list[int]
@@ -154,6 +189,12 @@ class KeeperLink:
         kinds = " ".join(map(str, join_kinds))
         stop_signal, grace_s = stop
         message = pack("launch", name, clone_flags, stop_signal, int(grace_s * 1000), roles, kinds)
+        try:
+            self._reserves[name] = os.dup(self._socket.fileno())
+        except OSError as error:
+            if error.errno in GONE:
+                raise KeeperGoneError(str(error)) from None
+            raise Refused(0, time.monotonic_ns(), error.errno or 0, "dup", error.strerror or "") from None
         event = self._launches[name] = trio.Event()
         try:
             try:
@@ -165,6 +206,7 @@ class KeeperLink:
                 await event.wait()
         finally:
             del self._launches[name]
+            close_all([fd for fd in [self._reserves.pop(name, None)] if fd is not None])
             answer = self._answers.pop(name, None)
         if answer is None:
             raise KeeperGoneError("it died during the launch")
@@ -207,7 +249,7 @@ class KeeperLink:
                 try:
                     self._socket.sendmsg([message], rights, socket.MSG_NOSIGNAL)
                 except BlockingIOError:
-                    await trio.lowlevel.wait_writable(self._socket)
+                    await self._wait(trio.lowlevel.wait_writable)
                 except OSError as error:
                     if error.errno in GONE:
                         raise KeeperGoneError(str(error)) from None
@@ -223,7 +265,7 @@ class KeeperLink:
                 data, control, _, _ = self._socket.recvmsg(MAX_MESSAGE_BYTES, room, socket.MSG_CMSG_CLOEXEC)
                 break
             except BlockingIOError:
-                await self._wait_readable()
+                await self._wait(trio.lowlevel.wait_readable)
             except OSError as error:
                 raise KeeperGoneError(str(error)) from None
         if not data:
@@ -231,9 +273,9 @@ class KeeperLink:
         fds = [fd for _, _, value in control for (fd,) in struct.iter_unpack("i", value[: len(value) & ~3])]
         return unpack(data), fds
 
-    async def _wait_readable(self) -> None:
+    async def _wait(self, until: Callable[[socket.socket], Awaitable[None]]) -> None:
         try:
-            await trio.lowlevel.wait_readable(self._socket)
+            await until(self._socket)
         except trio.ClosedResourceError:
             raise KeeperGoneError("the connection was closed") from None
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 import trio
 
 from supervisor.runtime import keeper_process
-from supervisor.runtime.keeper_link import HeldWorker, KeeperGoneError, KeeperLink
+from supervisor.runtime.keeper_link import AdoptionError, HeldWorker, KeeperGoneError, KeeperLink
 from supervisor.telemetry.bus import EventBus
 
 STARTS = 3  # in a row, before a launch is told that no keeper will live
@@ -27,6 +27,7 @@ class Keepers:
         self._adopt_timeout_s = adopt_timeout_s
         self._bus = bus
         self._link: KeeperLink | None = None
+        self._mourned: KeeperLink | None = None  # its death was told
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = trio.Lock()
         self._nursery: trio.Nursery | None = None
@@ -43,12 +44,18 @@ class Keepers:
     async def open(self, nursery: trio.Nursery) -> tuple[KeeperLink, list[HeldWorker], int]:
         """Connect to a living keeper, or start one: its link, the workers it holds, the state memfd or -1."""
         self._nursery = nursery
-        connection = keeper_process.connect(self._path)
+        try:
+            connection = keeper_process.connect(self._path)
+        except OSError as error:
+            raise KeeperGoneError(f"cannot connect to {self._path}: {error.strerror or error}") from None
         if connection is not None:
             link = KeeperLink(connection)
             try:
                 with trio.fail_after(GREET_TIMEOUT_S):
                     held, state_fd = await link.greet()
+            except AdoptionError:
+                link.close()
+                raise
             except (KeeperGoneError, trio.TooSlowError) as error:
                 await self._end_useless(link)
                 self._bus.publish("keeper.died", "warning", error=str(error) or "it does not answer and was killed")
@@ -80,7 +87,9 @@ class Keepers:
         async with self._lock:
             if self._link is not None and not self._link.gone.is_set():
                 return self._link
-            self._bus.publish("keeper.died", "error", pid=self.pid, error=self._reap())
+            if self._link is not self._mourned:
+                self._mourned = self._link
+                self._bus.publish("keeper.died", "error", pid=self.pid, error=self._reap())
             link = await self._start()
             self._bus.publish("keeper.replaced", "warning", pid=link.pid)
             return link
@@ -94,14 +103,17 @@ class Keepers:
     async def dismiss(self, timeout_s: float = 5.0) -> None:
         """Let the keeper leave, now that it has no workers, and wait for it."""
         self._leaving = True
-        if self._link is None:
-            return
-        await self._link.dismiss()
+        async with self._lock:  # a replacement on its way would never hear of it
+            if self._link is not None:
+                await self._dismiss(self._link, timeout_s)
+
+    async def _dismiss(self, link: KeeperLink, timeout_s: float) -> None:
         with trio.move_on_after(timeout_s):
-            await self._link.gone.wait()
-        self._link.close()
+            await link.dismiss()
+            await link.gone.wait()
+        link.close()
         self._reap()
-        if self._link.gone.is_set():  # else it has a worker that does not die: the next daemon must find it
+        if link.gone.is_set():  # else it has a worker that does not die: the next daemon must find it
             with suppress(FileNotFoundError):
                 os.unlink(self._path)
 
@@ -140,17 +152,30 @@ class Keepers:
                 )
                 connection = keeper_process.connect(self._path)
         except OSError as error:
+            self._kill()
             raise KeeperGoneError(f"cannot start it: {error}") from None
         if connection is None:
+            self._kill()
             raise KeeperGoneError("its socket refuses connections")
         link = KeeperLink(connection)
         try:
-            await link.greet()
+            with trio.fail_after(GREET_TIMEOUT_S):
+                await link.greet()
         except KeeperGoneError:
             link.close()
             raise KeeperGoneError(f"it died at once ({self._reap()}); its words are on standard error") from None
+        except trio.TooSlowError:
+            link.close()
+            self._kill()
+            raise KeeperGoneError(f"it did not answer within {GREET_TIMEOUT_S:g} s and was killed") from None
         self._use(link)
         return link
+
+    def _kill(self) -> None:
+        """Be rid of a keeper that never served."""
+        if self._process is not None:
+            self._process.kill()
+            self._reap()
 
     def _use(self, link: KeeperLink) -> None:
         if self._nursery is None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import suppress
 
 import psutil
 
@@ -11,22 +12,29 @@ from supervisor.runtime.launcher import Child, send_signal
 def kill_tree(child: Child, *, own_pid_namespace: bool) -> None:
     """SIGKILL the first process: its pid namespace goes with it. Without one, its descendants first, by pidfd each."""
     if not own_pid_namespace:
-        for pidfd in _descendants(child.pid):
-            send_signal(pidfd, signal.SIGKILL)
-            os.close(pidfd)
+        below: set[psutil.Process] = set()
+        while new := _descendants(child.pid) - below:  # what is stopped forks no more
+            for process in new:
+                _send(process, signal.SIGSTOP)
+            below |= new
+        for process in below:
+            _send(process, signal.SIGKILL)
     send_signal(child.pidfd, signal.SIGKILL)
 
 
-def _descendants(pid: int) -> list[int]:
-    """Pidfds of all below a process. psutil compares start times: a number used again is not the old one."""
-    found = []
+def _descendants(pid: int) -> set[psutil.Process]:
     try:
-        for process in psutil.Process(pid).children(recursive=True):
-            fd = os.pidfd_open(process.pid)
+        return set(psutil.Process(pid).children(recursive=True))
+    except psutil.Error:  # it has ended: what was below it is somebody else's now
+        return set()
+
+
+def _send(process: psutil.Process, number: int) -> None:
+    """By pidfd. psutil compares start times: a number used again is not the old process."""
+    with suppress(psutil.Error, OSError):  # gone meanwhile
+        pidfd = os.pidfd_open(process.pid)
+        try:
             if process.is_running():
-                found.append(fd)
-            else:
-                os.close(fd)
-    except (psutil.Error, OSError):  # gone meanwhile: nothing left to be killed there
-        pass
-    return found
+                send_signal(pidfd, number)
+        finally:
+            os.close(pidfd)

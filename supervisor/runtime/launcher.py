@@ -5,8 +5,9 @@ import os
 import signal
 import socket
 import struct
+import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import msgspec
 import trio
@@ -14,7 +15,7 @@ import trio
 from supervisor.kernel import clone as flags
 from supervisor.runtime.id_maps import write_maps
 from supervisor.runtime.joins import JoinError, Pids, open_joins
-from supervisor.runtime.keeper_link import ExitStatus, KeeperGoneError, KeeperLink, Refused
+from supervisor.runtime.keeper_link import ExitStatus, KeeperGoneError, KeeperLink, Refused, close_all
 from supervisor.runtime.setup_record import SetupRecord
 from supervisor.sandbox.hints import SETUP_TIMEOUT
 from supervisor.sandbox.plan import Plan
@@ -80,10 +81,13 @@ async def launch(
         name = errno.errorcode.get(error.error.errno or 0, "")
         order.on_phase(record.fail(step, record.requested_ns, record.requested_ns, name, "open", str(error)))
         return record, None
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    plan_fd = os.memfd_create("plan", os.MFD_CLOEXEC)
     try:
-        os.write(plan_fd, encode_plan([(step.phase, step.arguments) for step in order.plan.steps]))
+        ours, theirs, plan_fd = _channel_and_plan(order.plan)
+    except OSError as error:
+        close_all(join_fds)
+        _refuse(record, Refused(len(join_fds), time.monotonic_ns(), error.errno or 0, "", str(error)), order.on_phase)
+        return record, None
+    try:
         fds = {"plan": [plan_fd], "channel": [theirs.fileno()], "stdio": list(order.stdio)}
         fds |= {"keep": order.keep, "join": join_fds}
         clone_flags = flags.CLONE_NEWUSER * order.plan.new_user | flags.CLONE_NEWPID * order.plan.new_pid
@@ -116,8 +120,19 @@ async def launch(
     finally:
         ours.close()
         theirs.close()
-        for fd in (plan_fd, *join_fds):
-            os.close(fd)
+        close_all([plan_fd, *join_fds])
+
+
+def _channel_and_plan(plan: Plan) -> tuple[socket.socket, socket.socket, int]:
+    """Both ends of a channel, and a memfd that holds the plan. OSError (EMFILE, ENOMEM): none is open then."""
+    data = encode_plan([(step.phase, step.arguments) for step in plan.steps])
+    with ExitStack() as opened:
+        ours, theirs = map(opened.enter_context, socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+        plan_fd = os.memfd_create("plan", os.MFD_CLOEXEC)
+        opened.callback(os.close, plan_fd)
+        os.write(plan_fd, data)
+        opened.pop_all()
+    return ours, theirs, plan_fd
 
 
 def _refuse(record: SetupRecord, refused: Refused, on_phase: OnPhase) -> None:
@@ -193,7 +208,7 @@ async def _answer(
 ) -> None:
     try:
         if what == "idmap":
-            await write_maps(child.pid, order.plan, facts)
+            await _write_maps_of(child, order.plan, facts)
         elif what == "terminal" and order.on_terminal is not None:
             order.on_terminal(fds.pop())
         else:
@@ -203,8 +218,26 @@ async def _answer(
     else:
         _say(ours, "done", 0, "")
     finally:
-        for fd in fds:
-            os.close(fd)
+        close_all(fds)
+
+
+async def _write_maps_of(child: Child, plan: Plan, facts: HostFacts) -> None:
+    """Give up where the child dies meanwhile: the helper may hang, and the number may become another's. OSError."""
+    failure: OSError | None = None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_cancel_at_exit, child, nursery.cancel_scope)
+        try:
+            await write_maps(child.pid, plan, facts)
+        except OSError as error:
+            failure = error
+        nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+async def _cancel_at_exit(child: Child, scope: trio.CancelScope) -> None:
+    await trio.lowlevel.wait_readable(child.pidfd)
+    scope.cancel()
 
 
 def _say(ours: socket.socket, *tokens: str | int) -> None:
@@ -214,10 +247,10 @@ def _say(ours: socket.socket, *tokens: str | int) -> None:
 
 
 def send_signal(pidfd: int, number: int) -> bool:
-    """Send a signal through a pidfd; False where the process has ended."""
+    """Send a signal through a pidfd; False where the process has ended, or has become another user (set-user-ID)."""
     try:
         signal.pidfd_send_signal(pidfd, number)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):
         return False
     return True
 

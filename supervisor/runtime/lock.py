@@ -27,6 +27,9 @@ def lock(path: str, variable: str) -> int:
             f"cannot start: a daemon is running already (pid {owner}, {path}); stop it with `nsvisor shutdown`, "
             f"or give this one an {variable} of its own"
         ) from None
+    except OSError as error:
+        os.close(fd)
+        raise LockedError(f"cannot lock {path}: {error.strerror}") from None
     with suppress(OSError):  # a full disk costs the words of a refusal, not the lock
         os.ftruncate(fd, 0)
         os.pwrite(fd, b"%d\n" % os.getpid(), 0)

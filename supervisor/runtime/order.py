@@ -1,8 +1,9 @@
 """Who waits for whom, asked at run time: each change of an instance is told to those that depend on it."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
+from itertools import chain
 
-from supervisor.policy.order import instance_dependencies, instance_requirements
+from supervisor.policy.order import instance_dependencies, instance_requirements, start_levels
 from supervisor.policy.restart import Requirements, State
 from supervisor.runtime.instance import Instance
 from supervisor.spec.model import Fleet
@@ -17,25 +18,26 @@ class Order:
     def __init__(self, spec: Fleet) -> None:
         self._before = instance_dependencies(spec)
         self._required = instance_requirements(spec)
+        self._place = {name: place for place, name in enumerate(chain.from_iterable(start_levels(spec)))}
         self._dependents: dict[str, list[str]] = {}
         for name, before in self._before.items():
             for other in before:
                 self._dependents.setdefault(other, []).append(name)
 
-    def with_requirements(self, names: list[str]) -> list[str]:
-        """Return the names and all that they require, directly or not, those first."""
-        found: list[str] = []
+    def first_to_last(self, names: Iterable[str]) -> list[str]:
+        """Sort by what comes before what, so that who comes later finds the earlier ones on their way."""
+        return sorted(names, key=lambda name: self._place.get(name, len(self._place)))
 
-        def add(name: str) -> None:
-            for other in self._required.get(name, ()):
-                if other not in found:
-                    add(other)
+    def with_requirements(self, names: Iterable[str]) -> list[str]:
+        """Return the names and all that they require, directly or not, first to last."""
+        found: set[str] = set()
+        following = list(names)
+        while following:
+            name = following.pop()
             if name not in found:
-                found.append(name)
-
-        for name in names:
-            add(name)
-        return found
+                found.add(name)
+                following += self._required.get(name, ())
+        return self.first_to_last(found)
 
     def above(self, name: str, chosen: Container[str]) -> list[str]:
         """Name those that are to be down before it: they require it, or come after it and are chosen too."""
@@ -64,6 +66,6 @@ class Order:
             if name in required:
                 if not other.is_up:
                     return False
-            elif other.status.state in COMING:
+            elif other.status.state in COMING or other.status.again:
                 return False
         return True

@@ -151,7 +151,7 @@ class OutputWriter:
 
 
 def open_pipes() -> tuple[int, int, int, int]:
-    """Reading and writing end for stdout, the same for stderr. EMFILE while descriptors for everything else are left."""
+    """Reading and writing end for stdout, the same for stderr. EMFILE while the rest still has descriptors left."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     stdout, stdout_writer = os.pipe2(os.O_CLOEXEC)
     try:

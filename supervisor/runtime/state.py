@@ -8,7 +8,9 @@ import zlib
 
 import msgspec
 
+from supervisor.policy.diff import FLEET_KEYS, LIVE_KEYS
 from supervisor.policy.restart import Status
+from supervisor.spec.model import Worker
 
 MAGIC = b"nsvisor state 1\n"
 SLOT_BYTES = 4096
@@ -25,9 +27,11 @@ class InstanceState(msgspec.Struct, frozen=True, omit_defaults=True):
     exec_at: float | None = None  # CLOCK_MONOTONIC
 
 
-def digest(spec: msgspec.Struct) -> int:
-    """Tell specs apart."""
-    return zlib.crc32(msgspec.json.encode(spec))
+def digest(worker: Worker) -> int:
+    """Tell specs apart by what a reload would launch anew for."""
+    table: dict[str, object] = msgspec.to_builtins(worker)
+    built_in = {key: value for key, value in table.items() if key not in LIVE_KEYS | FLEET_KEYS}
+    return zlib.crc32(msgspec.json.encode(built_in, order="sorted"))
 
 
 class StateFile:
@@ -35,12 +39,11 @@ class StateFile:
 
     def __init__(self, fd: int = -1) -> None:
         """fd: one that a keeper held for us."""
-        self.fresh = fd < 0
         self.fd = os.memfd_create("state", os.MFD_CLOEXEC) if fd < 0 else fd
         self._slots: dict[str, int] = {}
         self._free: list[int] = []
         self._next = 1  # slot 0 is the head
-        if self.fresh:
+        if fd < 0:
             os.pwrite(self.fd, MAGIC.ljust(SLOT_BYTES, b"\0"), 0)
 
     def load(self) -> dict[str, InstanceState]:

@@ -50,6 +50,8 @@ class Terminal:
             await trio.lowlevel.wait_readable(0)
             try:
                 keys = os.read(0, CHUNK_BYTES)  # a raw terminal that is readable does not block
+            except BlockingIOError:  # somebody made it non-blocking, and reads it too
+                continue
             except OSError:  # EIO: it was hung up
                 keys = b""
             if not keys:
@@ -63,11 +65,18 @@ class Terminal:
             while output := await self._read():
                 try:
                     while output:
-                        output = output[os.write(1, output) :]
+                        output = output[await self._show(output) :]
                 except OSError:  # EIO: the user's was hung up
                     self._hang_up()
         finally:
             self._ended.set()
+
+    async def _show(self, output: bytes) -> int:
+        try:
+            return os.write(1, output)
+        except BlockingIOError:  # other programs leave a terminal like that
+            await trio.lowlevel.wait_writable(1)
+            return 0
 
     def _hang_up(self) -> None:
         """Let the sandbox's terminal go the way of ours: its session gets SIGHUP."""

@@ -109,6 +109,8 @@ def _special(phase: str, errno_name: str, subject: str, message: str, facts: Hos
         )
     if phase == "id.map" and errno_name == "EINVAL" and "keep-id" in message:
         return ("The sandbox maps one id only, and that user is another: a range is needed (id_map, uid_map).", None)
+    if phase == "id.map" and errno_name == "EPERM" and "no subordinate" in message:
+        return TABLE[phase][NO_SUBID]
     if phase == "clone" and errno_name == "EPERM" and facts is not None and facts.privileged:
         return (
             "Even with root's rights: nsvisor runs in a chroot, or a container's seccomp profile forbids namespaces.",

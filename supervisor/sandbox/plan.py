@@ -212,7 +212,8 @@ def _differs_from_init(worker: Worker, *, terminal: bool) -> bool:
     """Say whether the workload needs a process apart from PID 1 before it executes.
 
     Limits would fall on PID 1 too, a terminal is its session leader's, only a pid namespace ends the workload with its
-    PID 1, and vfork(2) into a new time namespace was EINVAL before Linux 6.1. Else PID 1 makes all that the workload is to be of itself, and spawns it by vfork: no memory is copied.
+    PID 1, and vfork(2) into a new time namespace was EINVAL before Linux 6.1. Else PID 1 makes all that the workload is
+    to be of itself, and spawns it by vfork: no memory is copied.
     """
     spaces = worker.namespaces
     return terminal or worker.limits != Limits() or spaces.pid is not True or spaces.time is not False

@@ -1,4 +1,4 @@
-"""A configuration that cannot be used: the daemon says everything that is wrong with it, leaves, and touched nothing."""
+"""A configuration that cannot be used: the daemon says all that is wrong with it, leaves, and touched nothing."""
 
 import json
 
@@ -16,7 +16,12 @@ FAULTS = {
         "worker.a.after",
         "a → b → a",
     ),
-    "dangling after": ('[worker.a]\ncommand = ["true"]\n[worker.b]\ncommand = ["true"]\nafter = ["aa"]\n', 5, "b.after", "a"),
+    "dangling after": (
+        '[worker.a]\ncommand = ["true"]\n[worker.b]\ncommand = ["true"]\nafter = ["aa"]\n',
+        5,
+        "b.after",
+        "a",
+    ),
     "missing command": ('[worker.a]\nhostname = "x"\n', 1, "worker.a.command", "missing"),
     "hostname too long": ('[worker.a]\ncommand = ["true"]\nhostname = "%s"\n' % ("h" * 65), 3, "hostname", "64"),
 }

@@ -46,11 +46,11 @@ def test_no_newuidmap(nsvisor: Program) -> None:
         (failed,) = daemon.records("setup.phase", outcome="failed")
         assert (failed["phase"], failed["errno"]) == ("id.map", "ENOENT")
         assert "newuidmap" in failed["hint"]
-        assert "apt-get install uidmap" in failed["hint"]
+        assert "apt install uidmap" in failed["hint"]
     done = nsvisor.run("run", "--keep-id", "--", "true")
     assert done.returncode == 125
     assert "id.map" in done.stderr
-    assert "apt-get install uidmap" in done.stderr
+    assert "apt install uidmap" in done.stderr
 
 
 def test_no_line_in_etc_subuid(program_bin: Path) -> None:
@@ -64,7 +64,7 @@ def test_no_line_in_etc_subuid(program_bin: Path) -> None:
         (failed,) = daemon.records("setup.phase", outcome="failed")
         assert failed["phase"] == "id.map"
         assert "no range of subordinate ids" in failed["hint"]
-        assert f"usermod --add-subuids" in failed["hint"]
+        assert "usermod --add-subuids" in failed["hint"]
         assert user.pw_name in failed["hint"]
     with running(program, PLAIN) as daemon:  # one id needs no line
         daemon.wait_state("a", "ready")

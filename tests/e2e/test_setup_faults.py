@@ -1,4 +1,4 @@
-"""Sandboxes that cannot be built: the log and `explain` name the phase, the errno and what to do; the daemon goes on."""
+"""Sandboxes that cannot be built: the log and `explain` name phase, errno and what to do; the daemon goes on."""
 
 from collections.abc import Iterator
 from pathlib import Path

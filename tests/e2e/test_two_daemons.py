@@ -1,12 +1,11 @@
-"""One daemon at a time: who comes second is refused with the name of the first, who comes after a dead one takes over."""
+"""One daemon at a time: who comes second is refused and told the first one's pid; after a dead one it takes over."""
 
 import os
 import signal
 import socket
 import subprocess
-import sys
 
-from tests.e2e.daemons import is_alive, killed_in_the_end, matching, running
+from tests.e2e.daemons import is_alive, killed_in_the_end, running
 from tests.program import Program
 
 FLEET = '[worker.a]\ncommand = ["sleep", "1000"]\n'
@@ -48,7 +47,6 @@ def test_the_control_socket_of_a_living_daemon_is_not_taken(nsvisor: Program) ->
         assert f"cannot listen on {nsvisor.socket}: a daemon with pid {first.pid} is already there" in done.stderr
         assert "Traceback" not in done.stderr
         assert first.instance("a")["pid"] == pid
-        assert matching("sleep", "1000").count(pid) + len(matching("sleep", "1000")) >= 1
 
 
 def test_a_socket_that_cannot_be_made(nsvisor: Program) -> None:
@@ -89,7 +87,7 @@ def test_a_keeper_of_another_version_is_ended_before_a_new_one_starts(nsvisor: P
     folder.mkdir(mode=0o700)
     nsvisor.user.owns(folder)
     keeper = subprocess.Popen(
-        [sys.executable, "-I", "-c", FOREIGN_KEEPER, str(folder / "keeper.sock")],
+        [str(nsvisor.bin / "python"), "-I", "-c", FOREIGN_KEEPER, str(folder / "keeper.sock")],
         stdout=subprocess.PIPE,
         text=True,
         **nsvisor.user.identity(),  # type: ignore[call-overload]

@@ -79,6 +79,17 @@ class Keeper:
         for _, fds in self.hello()[1]:
             close_all(fds)
 
+    def drain(self, last: str) -> list[list[str]]:
+        """Everything that it says until it has heard of this word."""
+        self.send("ack", last)
+        said: list[list[str]] = []
+        while True:
+            tokens, fds = self.receive()
+            close_all(fds)
+            if tokens == ["error", f"ack: KeyError: {last!r}"]:
+                return said
+            said.append(tokens)
+
     def is_well(self) -> bool:
         """It lives, holds nothing, and has said nothing that nobody waits for."""
         return self.process.poll() is None and not self.inbox and not self.hello()[1]

@@ -1,4 +1,4 @@
-"""For whom a keeper runs: root or the ordinary user, with the interpreter that they can reach and their host's facts."""
+"""For whom a keeper runs: root or the ordinary user, with an interpreter that they can reach and their host's facts."""
 
 import os
 import subprocess

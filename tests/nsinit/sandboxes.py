@@ -21,7 +21,7 @@ Exit = tuple[int, int, int, int]  # wait status, user us, system us, max RSS KiB
 
 
 class Refused(Exception):  # noqa: N818  (the keeper's word)
-    """No child came of it: the step's phase, the errno, the system call, the keeper's words, the joins that went well."""
+    """No child came of it: the step's phase, the errno, the system call, the words, the frames before it."""
 
     def __init__(self, phase: str, number: int, syscall: str, text: str, frames: list[list[str]]) -> None:
         super().__init__(phase, number, syscall, text)
@@ -158,7 +158,7 @@ def split(tokens: list[str]) -> list[list[str]]:
 
 def read_all(fd: int) -> str:
     """Until its last writer is gone."""
-    chunks = []
+    chunks: list[bytes] = []
     while True:
         wait_readable(fd)
         chunk = os.read(fd, 65536)

@@ -10,6 +10,7 @@ import pytest
 from supervisor.spec.model import Namespaces
 from tests.nsinit.keepers import Keeper, children, has_ended, wait_readable
 from tests.nsinit.sandboxes import Sandbox, launched, run, worker
+from tests.nsinit.test_ids import subordinate
 
 SLEEP = worker("exec sleep 60")
 
@@ -89,26 +90,26 @@ def test_keeper_and_daemon_die_before_go(own_keeper: Keeper) -> None:
         assert sandbox.output() == ""
 
 
-def in_id_map(keeper: Keeper, sandbox: Sandbox) -> None:
+def in_id_map(sandbox: Sandbox) -> None:
     sandbox.until_need()
 
 
-def below_pid_1(keeper: Keeper, sandbox: Sandbox) -> None:
+def below_pid_1(sandbox: Sandbox) -> None:
     _, fds = sandbox.until_need()
     for fd in fds:
         os.close(fd)
 
 
-def handed_over(keeper: Keeper, sandbox: Sandbox) -> None:
+def handed_over(sandbox: Sandbox) -> None:
     sandbox.until_end()
 
 
 @pytest.mark.parametrize("reach", [in_id_map, below_pid_1, handed_over])
-def test_the_keeper_dies_later(own_keeper: Keeper, reach: Callable[[Keeper, Sandbox], None]) -> None:
+def test_the_keeper_dies_later(own_keeper: Keeper, reach: Callable[[Sandbox], None]) -> None:
     maps = to_be_mapped(own_keeper) if reach is in_id_map else {}
     with launched(own_keeper, worker("exec sleep 60", **maps), terminal=reach is below_pid_1) as sandbox:
         sandbox.go()
-        reach(own_keeper, sandbox)
+        reach(sandbox)
         own_keeper.kill()
         wait_readable(sandbox.pidfd)
         assert sandbox.output() == ""  # nobody is left that could write
@@ -116,10 +117,7 @@ def test_the_keeper_dies_later(own_keeper: Keeper, reach: Callable[[Keeper, Sand
 
 def test_the_keeper_dies_after_the_ids_changed(own_keeper: Keeper) -> None:
     """Each change of ids disarms the death signal."""
-    facts = own_keeper.who.facts
-    if not own_keeper.who.privileged and facts.subuid is None:
-        pytest.skip("no subordinate ids")
-    ranges = (f"0:{facts.subuid.start}:10",) if facts.subuid is not None and not own_keeper.who.privileged else ("0:100000:10",)
+    ranges = (f"0:{subordinate(own_keeper)}:10",)
     box = worker("id -u; exec sleep 60", uid_map=ranges, gid_map=ranges, user=7)
     with launched(own_keeper, box) as sandbox:
         sandbox.go()
@@ -137,7 +135,7 @@ def test_pid_1_killed_while_its_workload_is_set_up(keeper: Keeper) -> None:
     for _ in range(5):
         with launched(keeper, box, terminal=True) as sandbox:
             sandbox.go()
-            below_pid_1(keeper, sandbox)
+            below_pid_1(sandbox)
             (workload,) = children(sandbox.pid)
             pidfd = os.pidfd_open(workload)
             sandbox.signal(signal.SIGKILL)

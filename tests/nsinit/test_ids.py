@@ -115,7 +115,7 @@ def test_an_id_that_is_not_mapped(keeper: Keeper) -> None:
 
 
 def test_one_id_by_the_helpers(keeper: Keeper) -> None:
-    """newgidmap itself denies setgroups where the only group mapped is the user's own."""
+    """Newgidmap itself denies setgroups where the only group mapped is the user's own."""
     facts = keeper.who.facts
     ids, maps = shown(keeper, user="root", uid_map=(f"0:{facts.uid}:1",), gid_map=(f"0:{facts.gid}:1",))
     assert ids[:2] == ["0", "0"]

@@ -77,7 +77,9 @@ def test_a_session_of_its_own_without_a_terminal(keeper: Keeper) -> None:
 
 def test_a_terminal_where_asked(keeper: Keeper) -> None:
     """Of the sandbox's own devpts: its master is handed out, job control works."""
-    script = "tty; [ -t 0 ] && [ -t 1 ] && [ -t 2 ] && echo all; read line < /dev/tty; echo got $line; ps -o tpgid= -p $$"
+    script = (
+        "tty; [ -t 0 ] && [ -t 1 ] && [ -t 2 ] && echo all; read line < /dev/tty; echo got $line; ps -o tpgid= -p $$"
+    )
     with launched(keeper, worker(script), terminal=True) as sandbox:
         sandbox.go()
         (need, _what, _detail), (master,) = sandbox.until_need()

@@ -3,10 +3,11 @@
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
-from supervisor.spec.model import Mount, Rootfs
+from supervisor.spec.model import Mount
 from tests.nsinit.keepers import Keeper, running_keeper
 from tests.nsinit.people import Who
 from tests.nsinit.probes import python
@@ -48,14 +49,20 @@ def test_noexec_is_obeyed(keeper: Keeper, folder: Folder) -> None:
     assert failed(run(keeper, worker(["/tmp/tool"], mounts=mounts))) == ("exec", "EACCES", "execve")
 
 
-@pytest.fixture
-def submounts(who: Who, folder: Folder) -> Iterator[Keeper]:
-    """A keeper in a mount namespace where folder/outer has a tmpfs at outer/inner, ro,nosuid,nodev,noexec."""
+@contextmanager
+def keeper_with_submounts(who: Who, folder: Folder) -> Iterator[Keeper]:
+    """In a mount namespace where folder/outer has a tmpfs at outer/inner, ro,nosuid,nodev,noexec."""
     folder.directory("outer")
     folder.directory("outer/inner")
     place = f"{folder.top}/outer/inner"
     script = f'mount -t tmpfs -o ro,nosuid,nodev,noexec none {place} && exec "$@"'
     with running_keeper(who, wrapper=["unshare", "-Urm", "sh", "-c", script, "sh"]) as keeper:
+        yield keeper
+
+
+@pytest.fixture
+def submounts(who: Who, folder: Folder) -> Iterator[Keeper]:
+    with keeper_with_submounts(who, folder) as keeper:
         yield keeper
 
 
@@ -159,7 +166,9 @@ def test_nothing_can_be_made_a_device(keeper: Keeper) -> None:
 
 
 def test_a_pty_can_be_opened(keeper: Keeper) -> None:
-    source = "import os; master, slave = os.openpty(); print(os.ttyname(slave)); os.write(slave, b'x'); os.read(master, 1)"
+    source = (
+        "import os; master, slave = os.openpty(); print(os.ttyname(slave)); os.write(slave, b'x'); os.read(master, 1)"
+    )
     assert output_of(keeper, python(source)) == "/dev/pts/0"
 
 

@@ -26,16 +26,16 @@ os.write(1, b"up\\n")
 while True:
     signal.pause()
 """
-# A daemon as daemons are made: forked twice, in a session of its own. Says its pid as the host of this namespace sees it.
+# Starts a daemon as daemons are made, forked twice and in a session of its own, and stays until its input ends.
 DAEMON = """
 import os, sys, time
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
-        os.write(1, b"up\\n")
         time.sleep(60)
     os._exit(0)
 os.wait()
+os.write(1, b"up\\n")
 sys.stdin.read()
 """
 SHARED_PID = Namespaces(pid=False, mount=False)
@@ -98,17 +98,23 @@ def test_a_double_forked_grandchild_dies_with_the_sandbox(keeper: Keeper, how: s
         assert sandbox.output() == ""  # the pipe's last writer is gone
 
 
-def test_without_a_pid_namespace_the_subreaper_ends_what_is_left(keeper: Keeper) -> None:
+@pytest.mark.parametrize("how", ["exit", "keeper"])
+def test_without_a_pid_namespace_the_subreaper_ends_what_is_left(own_keeper: Keeper, how: str) -> None:
+    """Once the workload has ended, and when the keeper dies: there is no namespace to do it."""
     reader, writer = os.pipe()
     daemon = worker([PYTHON, "-I", "-c", DAEMON + "os._exit(5)"], namespaces=SHARED_PID)
-    with launched(keeper, daemon, stdin=reader) as sandbox:
+    with launched(own_keeper, daemon, stdin=reader) as sandbox:
         os.close(reader)
         started(sandbox)
-        left = [process.pid for process in descendants(sandbox)]
-        assert len(left) == 2
-        pidfds = [os.pidfd_open(pid) for pid in left]
-        os.close(writer)
-        assert sandbox.wait()[0] == 5 << 8
+        pidfds = [os.pidfd_open(process.pid) for process in descendants(sandbox)]
+        assert len(pidfds) == 2
+        if how == "exit":
+            os.close(writer)
+            assert sandbox.wait()[0] == 5 << 8
+        else:
+            own_keeper.kill()
+            wait_readable(sandbox.pidfd)
+            os.close(writer)
         for pidfd in pidfds:
             wait_readable(pidfd)
             os.close(pidfd)

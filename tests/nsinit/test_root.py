@@ -143,6 +143,21 @@ def test_a_working_directory_that_is_missing(keeper: Keeper) -> None:
     assert failed(run(keeper, worker("true", working_dir="/nowhere"))) == ("cwd.enter", "ENOENT", "chdir")
 
 
+@pytest.mark.parametrize("where", ["/", "inside", "other"])
+def test_a_working_directory_that_leads_out(keeper: Keeper, folder: Folder, where: str) -> None:
+    """Through a descriptor of a directory outside; also of one that the C library would take for one inside."""
+    root = folder.busybox()
+    for place in ("dev", "proc", "inside"):
+        folder.directory(f"busybox/{place}")
+    folder.directory("other")
+    path = {"/": "/", "inside": str(root / "inside"), "other": str(folder.top / "other")}[where]
+    outside = os.open(path, os.O_RDONLY)
+    box = worker("pwd; cd ..; cd ..; ls", working_dir="/proc/self/fd/0", rootfs=Rootfs("dir", str(root)))
+    ran = run(keeper, box, stdin=outside)
+    os.close(outside)
+    assert failed(ran) == ("cwd.enter", "ENOENT", "getcwd")
+
+
 def test_names_in_any_language(keeper: Keeper, folder: Folder) -> None:
     data = folder.directory("dätä 数据")
     folder.file("dätä 数据/file", "hello")

@@ -1,0 +1,186 @@
+"""A real fleet in this process: a real keeper, real namespaces, the real clock; and its end as if by SIGKILL."""
+
+import os
+import subprocess
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from supervisor.host.facts import gather
+from supervisor.runtime.fleet import FleetRuntime
+from supervisor.runtime.instance import Instance
+from supervisor.runtime.keeper_link import HeldWorker, KeeperLink
+from supervisor.runtime.keepers import Keepers
+from supervisor.runtime.sd_notify import Notifier
+from supervisor.runtime.services import Services
+from supervisor.runtime.state import InstanceState, StateFile
+from supervisor.spec.load import load_text
+from supervisor.spec.model import Fleet
+from supervisor.telemetry.bus import EventBus, EventRecord
+
+PATIENCE_S = 20.0
+ENVIRON = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "TZ": "UTC"}
+IDLE = 'command = ["sleep", "1000"]\n'
+
+
+def descriptors() -> set[int]:
+    """What this process has open."""
+    return {int(name) for name in os.listdir("/proc/self/fd") if os.path.lexists(f"/proc/self/fd/{name}")}
+
+
+def links(fds: set[int]) -> list[str]:
+    """What they are."""
+    return sorted(os.readlink(f"/proc/self/fd/{fd}") for fd in fds)
+
+
+async def until(condition: Callable[[], object], what: str, timeout_s: float = PATIENCE_S) -> None:
+    """Wait until the condition holds."""
+    with trio.move_on_after(timeout_s):
+        while not condition():
+            await trio.sleep(0.005)
+        return
+    raise AssertionError(f"waited {timeout_s} s for {what}")
+
+
+class Running:
+    """A fleet and what it is made of."""
+
+    def __init__(self, directory: Path, text: str, nursery: trio.Nursery) -> None:
+        self.directory = directory
+        self.text = text
+        self.nursery = nursery
+        self.bus = EventBus("debug")
+        self.keepers = Keepers(str(directory / "keeper.sock"), ENVIRON, 20.0, self.bus)
+        self.held: list[HeldWorker] = []
+        self.states: dict[str, InstanceState] = {}
+        self.link: KeeperLink
+        self.state: StateFile
+        self.services: Services
+        self.fleet: FleetRuntime
+        self.is_over = False
+
+    async def open(self) -> None:
+        """Make the fleet, as the daemon does, but begin nothing."""
+        for name in ("logs", "history"):
+            (self.directory / name).mkdir(exist_ok=True)
+        self.link, self.held, state_fd = await self.keepers.open(self.nursery)
+        self.state = StateFile(state_fd)
+        self.states = self.state.load()
+        await self.keepers.hold_state(self.state.fd)
+        self.services = Services(
+            self.bus,
+            self.keepers,
+            self.state,
+            gather(ENVIRON),
+            self.nursery,
+            str(self.directory),
+            self.read().supervisor.start_concurrency,
+            lambda name: self.fleet.pids(name),
+        )
+        follow: Callable[[Fleet], None] = lambda _: None  # noqa: E731
+        self.fleet = FleetRuntime(self.read(), self.services, self.read, follow, Notifier(None))
+
+    async def begin(self) -> None:
+        """Adopt, and start the rest."""
+        await self.fleet.begin(self.held, self.states, self.link)
+
+    def read(self) -> Fleet:
+        """The configuration as it is now."""
+        return load_text(self.text, environ=ENVIRON)
+
+    def __getitem__(self, name: str) -> Instance:
+        return self.fleet.instances[name]
+
+    def state_of(self, name: str) -> str:
+        return str(self[name].status.state)
+
+    def pid(self, name: str) -> int:
+        pid = self[name].pid
+        assert pid is not None
+        return pid
+
+    async def wait_state(self, name: str, *states: str, timeout_s: float = PATIENCE_S) -> Instance:
+        """Wait until it is in one of these states."""
+        await until(lambda: self.state_of(name) in states, f"{name} to be {states}", timeout_s)
+        return self[name]
+
+    def events(self, event: str = "", **fields: object) -> list[EventRecord]:
+        """Published so far."""
+        return [
+            one
+            for one in self.bus._kept
+            if event in ("", one.event) and all(one.fields.get(key) == value for key, value in fields.items())
+        ]
+
+    async def wait_event(self, event: str, **fields: object) -> dict[str, Any]:
+        """Wait for one, and return its fields."""
+        await until(lambda: self.events(event, **fields), f"{event} {fields}")
+        return self.events(event, **fields)[0].fields
+
+    async def held_names(self) -> list[str]:
+        """What the keeper says that it holds, to a daemon that comes after this one. Ends this one."""
+        self.die()
+        connection = Keepers(str(self.directory / "keeper.sock"), ENVIRON, 20.0, self.bus)
+        link, held, state_fd = await connection.open(self.nursery)
+        for fd in [fd for worker in held for fd in (worker.pidfd, *worker.kept)]:
+            os.close(fd)
+        os.close(state_fd)
+        await connection.dismiss(0.5 if held else 5.0)
+        assert link.gone.is_set() is not bool(held)
+        return [worker.name for worker in held]
+
+    def die(self) -> None:
+        """As by SIGKILL: nothing is told to anybody, every descriptor is closed."""
+        self.is_over = True
+        self.keepers._leaving = True
+        self.nursery.cancel_scope.cancel()
+        link = self.keepers._link
+        assert link is not None
+        link.close()
+
+    async def shut_down(self) -> list[str]:
+        """An orderly end."""
+        self.is_over = True
+        left = await self.fleet.shut_down()
+        await self.keepers.dismiss()
+        self.services.close()
+        os.close(self.state.fd)
+        self.nursery.cancel_scope.cancel()
+        return left
+
+
+KEEPERS: "list[subprocess.Popen[bytes]]" = []  # of those that have died: to be reaped
+
+
+@asynccontextmanager
+async def fleet(directory: Path, text: str, *, begin: bool = True) -> AsyncIterator[Running]:
+    """A fleet on this TOML; shut down in the end unless it has died."""
+    before = descriptors()
+    async with trio.open_nursery() as nursery:
+        running = Running(directory, text, nursery)
+        running.read()  # before there is a keeper
+        await running.open()
+        if begin:
+            await running.begin()
+        try:
+            yield running
+        finally:
+            if not running.is_over:
+                with trio.CancelScope(shield=True):
+                    await running.shut_down()
+    for instance in running.fleet.instances.values():
+        instance.output.close()
+    if running.keepers._process is not None:
+        KEEPERS.append(running.keepers._process)
+    left = descriptors() - before
+    died = not running.keepers._link or running.keepers._process is not None
+    if not died:
+        assert links(left) == []
+    for fd in left:
+        os.close(fd)
+    for process in list(KEEPERS):
+        if process.poll() is not None:
+            KEEPERS.remove(process)

@@ -1,0 +1,404 @@
+"""One test for each heading of docs/gotchas.md, named after it. Most say it with what the layers' own tests use."""
+
+import errno
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from supervisor.cli.units import system_unit, user_unit
+from supervisor.kernel import clone, mounts, process
+from supervisor.nsinit.box import Box
+from supervisor.nsinit.operations import process as operations
+from supervisor.nsinit.operations import root
+from supervisor.runtime import incarnation
+from supervisor.runtime.keeper_process import scope_command
+from supervisor.sandbox.hints import hint
+from supervisor.spec.model import Limits, Mount, Namespaces, Network, Rootfs, TimeOffsets
+from tests.accounts import Account
+from tests.kernel import test_clone, traps
+from tests.kernel.apart import apart, enter, fork
+from tests.kernel.traps import refusal
+from tests.nsinit import test_clocks, test_go, test_handover, test_mounts, test_outer, test_root
+from tests.nsinit.keepers import Keeper, running_keeper, wait_readable
+from tests.nsinit.people import Who, somebody
+from tests.nsinit.probes import census, python
+from tests.nsinit.roots import Folder
+from tests.nsinit.sandboxes import Failure, launched, output_of, run, worker
+from tests.nsinit.test_ids import subordinate
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "gotchas.md"
+
+
+def test_every_heading_has_its_test_and_no_other() -> None:
+    headings = re.findall(r"^### (.*)$", PAGE.read_text(), re.MULTILINE)
+    named = [re.sub(r"[^a-z0-9]+", "_", heading.replace("'", "").lower()).strip("_") for heading in headings]
+    source = Path(__file__).read_text()
+    assert re.findall(r"^(?:async )?def test_(\w+)", source, re.MULTILINE)[1:] == named
+
+
+@pytest.fixture(scope="module")
+def who(unprivileged: Account, program_bin: Path) -> Who:
+    return somebody("user", unprivileged, program_bin)
+
+
+@pytest.fixture
+def keeper(who: Who) -> Iterator[Keeper]:
+    with running_keeper(who) as keeper:
+        yield keeper
+
+
+@pytest.fixture
+def folder(who: Who) -> Iterator[Folder]:
+    folder = Folder(who)
+    yield folder
+    folder.remove()
+
+
+def failure_of(keeper: Keeper, **keys: Any) -> Failure:
+    failure = run(keeper, worker(**{"command": ["true"], **keys})).failure
+    assert failure is not None
+    return failure
+
+
+# -- forking and waiting
+
+
+def test_death_signal_follows_the_forking_thread(keeper: Keeper) -> None:
+    pidfds: list[int] = []
+
+    def forker() -> None:
+        pid = fork()
+        if pid == 0:
+            process.prctl(process.PR_SET_PDEATHSIG, 9)
+            os.write(writer, b"x")
+            signal.pause()
+        pidfds.append(os.pidfd_open(pid))
+        os.read(reader, 1)  # it is armed
+
+    reader, writer = os.pipe()
+    thread = threading.Thread(target=forker)
+    thread.start()
+    thread.join()
+    wait_readable(pidfds[0])  # we live, the thread does not
+    os.waitid(os.P_PIDFD, pidfds[0], os.WEXITED)
+    for fd in (reader, writer, *pidfds):
+        os.close(fd)
+    keeper.settle()
+    assert len(os.listdir(f"/proc/{keeper.pid}/task")) == 1
+
+
+def test_death_signal_is_cleared_by_a_change_of_ids(keeper: Keeper) -> None:
+    if os.geteuid() == 0:
+        assert apart(traps.death_signal_after_a_change_of_ids) == 0
+    ranges = (f"0:{subordinate(keeper)}:10",)
+    assert census(keeper, user=7, init=False, uid_map=ranges, gid_map=ranges)["death_signal"] == signal.SIGKILL
+
+
+def test_getppid_is_zero_in_a_pid_namespace(who: Who, keeper: Keeper) -> None:
+    assert output_of(keeper, python("import os; print(os.getppid())", init=False)) == "0"
+    with running_keeper(who) as dying:
+        test_go.test_the_keeper_dies_before_go(dying)
+
+
+def test_clone3_skips_the_fork_hooks() -> None:
+    assert apart(traps.draws_alike_after_a_raw_clone3)
+    test_clone.test_the_hooks_run()
+
+
+def test_clone3_may_be_hidden_by_an_outer_container(who: Who) -> None:
+    test_outer.test_clone_where_clone3_is_hidden(who)
+
+
+def test_fork_in_a_dead_pid_namespace_is_enomem(unprivileged: Account) -> None:
+    assert refusal(traps.fork_into_a_dead_pid_namespace, unprivileged) == errno.ENOMEM
+    assert "pid namespace is dying" in str(hint("init.fork", "ENOMEM"))
+
+
+def test_sigterm_to_pid_1_is_ignored(keeper: Keeper) -> None:
+    assert output_of(keeper, worker("kill -TERM $$; echo alive", init=False)) == "alive"
+    assert run(keeper, worker("kill -TERM 1; while :; do sleep 0.01; done")).status == 15
+
+
+def test_a_reaper_must_not_blur_the_exit_status(keeper: Keeper) -> None:
+    assert [run(keeper, worker(script)).status for script in ("kill -9 $$", "exit 137")] == [9, 137 << 8]
+
+
+async def test_a_grandchild_holds_the_output_pipe() -> None:
+    """The wait for the pipe's end, which never comes here, is bounded."""
+    started = trio.current_time()
+    await incarnation.Incarnation._drain(None, [trio.Event()])  # type: ignore[arg-type]
+    assert 0 < trio.current_time() - started < incarnation.DRAIN_S + 5
+
+
+def test_a_pipe_without_a_reader_kills_the_worker(who: Who, folder: Folder) -> None:
+    test_handover.test_a_closed_pipe_does_not_kill_the_worker(who, folder)
+
+
+# -- user namespaces and ids
+
+
+def test_gid_map_before_setgroups_deny(unprivileged: Account, keeper: Keeper) -> None:
+    assert refusal(traps.gid_map_first, unprivileged) == errno.EPERM
+    assert output_of(keeper, worker("cat /proc/self/setgroups")) == "deny"
+
+
+def test_one_id_needs_no_helper_a_range_does(unprivileged: Account, keeper: Keeper) -> None:
+    assert refusal(traps.map_of_two_ids, unprivileged) == errno.EPERM
+    first = subordinate(keeper)
+    ranges = (f"0:{first}:2",)
+    shown = output_of(keeper, worker("cat /proc/self/uid_map", user="root", uid_map=ranges, gid_map=ranges))
+    assert shown.split() == ["0", str(first), "2"]
+
+
+def test_maps_of_a_process_that_is_not_dumpable(unprivileged: Account, keeper: Keeper) -> None:
+    assert refusal(traps.map_of_the_undumpable, unprivileged) == errno.EACCES
+    ranges = (f"0:{subordinate(keeper)}:10",)  # `time.offsets` writes to /proc/self after `id.root`
+    spaces, offsets = Namespaces(time=True), TimeOffsets(monotonic_s=5)
+    box = worker("true", user=7, uid_map=ranges, gid_map=ranges, namespaces=spaces, time_offsets=offsets)
+    assert run(keeper, box).failure is None
+
+
+def test_setresuid_empties_the_capabilities(keeper: Keeper) -> None:
+    if os.geteuid() == 0:
+        assert apart(traps.capabilities_after_a_change_of_ids) == 0
+    ranges = (f"500:{subordinate(keeper)}:10",)  # no id 0 builds it
+    assert output_of(keeper, worker("id -u", user=505, uid_map=ranges, gid_map=ranges)) == "505"
+
+
+def test_join_the_owners_user_namespace_first(unprivileged: Account, keeper: Keeper) -> None:
+    assert refusal(traps.join_too_late, unprivileged) == errno.EPERM
+    with launched(keeper, worker("readlink /proc/self/ns/net; exec sleep 60", name="db")) as db:
+        db.go()
+        db.until_end()
+        box = worker("readlink /proc/self/ns/net", network=Network("worker:db"))
+        assert output_of(keeper, box, joined={"db": db}) == db.line()
+
+
+def test_user_namespaces_cannot_be_made_in_a_chroot(who: Who, folder: Folder) -> None:
+    test_outer.test_a_chroot(who, folder)
+    assert "chroot" in str(hint("clone", "EPERM"))
+
+
+def test_a_namespace_quota_of_zero_is_enospc(who: Who) -> None:
+    test_outer.test_a_quota_of_zero(who, "user")
+
+
+def test_ubuntu_takes_the_capabilities_away_later() -> None:
+    for phase, name in (("id.map", "EACCES"), ("net.loopback", "EPERM")):
+        assert "apparmor_restrict_unprivileged_userns" in str(hint(phase, name))
+
+
+# -- mounts
+
+
+def test_a_bind_over_locked_submounts_must_be_recursive(who: Who, folder: Folder) -> None:
+    with test_mounts.keeper_with_submounts(who, folder) as keeper:
+        test_mounts.test_a_bind_that_is_not_recursive_would_uncover_what_is_locked(keeper, folder)
+        test_mounts.test_binds_are_recursive(keeper, folder)
+
+
+def test_inherited_mount_restrictions_cannot_be_cleared(who: Who, folder: Folder) -> None:
+    with test_mounts.keeper_with_submounts(who, folder) as keeper:
+        test_mounts.test_inherited_restrictions_stay(keeper, folder)
+
+
+def test_a_directory_over_a_file_is_einval(keeper: Keeper, folder: Folder) -> None:
+    expected = ("mount.bind", "EINVAL", "move_mount")
+    test_mounts.test_binds_that_fail(keeper, folder, "directory", "/etc/passwd", expected)
+    by_call = {call: str(hint("mount.bind", "EINVAL", syscall=call)) for call in ("move_mount", "open_tree")}
+    assert by_call["move_mount"] != by_call["open_tree"]
+
+
+def test_a_tmpfs_for_dev_needs_mode_0755(unprivileged: Account, keeper: Keeper) -> None:
+    assert apart(lambda: traps.create_on_a_node("1777"), unprivileged) == errno.EACCES
+    assert apart(lambda: traps.create_on_a_node("755"), unprivileged) == 0
+    assert output_of(keeper, worker("echo x > /dev/null; stat -c %a /dev")) == "755"
+
+
+def test_devices_are_bound_and_must_be_the_real_ones(unprivileged: Account, who: Who) -> None:
+    assert refusal(traps.make_a_node, unprivileged) == errno.EPERM
+    test_mounts.test_a_device_that_is_another(who)
+
+
+def test_devpts_with_an_unmapped_group(unprivileged: Account, keeper: Keeper) -> None:
+    assert refusal(traps.devpts_with_a_group, unprivileged) == errno.EINVAL
+    test_mounts.test_a_pty_can_be_opened(keeper)
+
+
+def test_a_fresh_proc_needs_a_visible_one(who: Who) -> None:
+    test_mounts.test_a_host_proc_with_parts_covered(who)
+
+
+def test_mount_targets_are_not_followed_out_of_the_root(keeper: Keeper, folder: Folder) -> None:
+    test_root.test_a_link_in_the_root_does_not_lead_out(keeper, folder, "/etc")
+
+
+def test_pivot_root_on_an_initramfs(unprivileged: Account, folder: Folder) -> None:
+    """A chroot cannot be pivoted away from either, and with the same errno."""
+    top = folder.directory("chroot")
+    folder.directory("chroot/old")
+
+    def covered() -> tuple[list[str], list[str]]:
+        enter(clone.CLONE_NEWNS)
+        mounts.set_propagation("/", mounts.MS_REC | mounts.MS_SLAVE)
+        os.chroot(top)
+        os.chdir("/")
+        before = os.listdir("/")
+        box = Box(None, -1, -1, (0, 0))  # type: ignore[arg-type]
+        root.prepare(box, "host", "dir", "/new", "")
+        root.pivot(box)
+        return before, os.listdir("/")
+
+    assert apart(covered, unprivileged) == (["old"], ["new"])
+
+
+def test_a_working_directory_that_is_unreachable(keeper: Keeper, folder: Folder) -> None:
+    test_root.test_a_working_directory_that_leads_out(keeper, folder, "inside")
+
+
+def test_lazy_imports_fail_after_the_root_is_gone(keeper: Keeper, folder: Folder) -> None:
+    """In a root with no Python at all, every later phase does its work or says why not."""
+    empty = folder.directory("empty", mode=0o777)
+    folder.directory("empty/etc")
+    folder.file("empty/etc/passwd", "wüw:x:3:4::/:\n")
+    ranges = (f"0:{subordinate(keeper)}:10",)
+    common = {"rootfs": Rootfs("dir", str(empty)), "uid_map": ranges, "gid_map": ranges, "limits": Limits(core=0)}
+    cases: list[tuple[dict[str, object], str, str]] = [
+        ({"user": "wüw"}, "exec", "execve"),
+        ({"user": "nobody"}, "id.user", "getpwnam"),
+        ({"working_dir": "/nö"}, "cwd.enter", "chdir"),
+        ({"limits": Limits(nofile=1 << 40)}, "limit.rlimit", "setrlimit"),
+    ]
+    for keys, phase, syscall in cases:
+        failure = failure_of(keeper, **{**common, **keys})
+        assert (failure.phase, failure.syscall) == (phase, syscall)
+
+
+# -- time
+
+
+def test_clock_offsets_come_before_the_first_child(unprivileged: Account, keeper: Keeper) -> None:
+    assert refusal(traps.offsets_too_late, unprivileged) == errno.EACCES
+    test_clocks.test_offsets_of_a_time_namespace(keeper, init=True)
+
+
+def test_the_monotonic_clock_changes_with_the_time_namespace(keeper: Keeper) -> None:
+    test_clocks.test_frames_below_pid_1_of_a_time_namespace(keeper)
+    test_clocks.test_a_time_namespace_that_is_joined(keeper)
+
+
+# -- the workload's process
+
+
+def test_sigpipe_is_ignored_in_children_of_python(keeper: Keeper) -> None:
+    show = ["/bin/grep", "SigIgn", "/proc/self/status"]
+    plain = subprocess.run(show, capture_output=True, text=True, check=True, restore_signals=False).stdout
+    assert int(plain.split()[1], 16) & 1 << 12  # SIGPIPE
+    assert int(output_of(keeper, worker(show)).split()[1], 16) & (1 << 12 | 1 << 24) == 0
+    assert output_of(keeper, worker("(yes; echo $? > /tmp/status) | head -n 1; cat /tmp/status")).split() == [
+        "y",
+        "141",
+    ]
+
+
+def test_limits_come_late(keeper: Keeper) -> None:
+    tight = Limits(nofile=4, nproc=0, data=1 << 24, address_space=1 << 26)
+    assert run(keeper, worker(["/bin/true"], limits=tight)).status == 0
+
+
+def test_setrlimit_says_valueerror(keeper: Keeper) -> None:
+    failure = failure_of(keeper, limits=Limits(nofile=1 << 40))
+    assert (failure.phase, failure.number, failure.syscall) == ("limit.rlimit", errno.EPERM, "setrlimit")
+    assert "over the hard limit" in failure.text
+
+
+def test_prctl_reads_all_five_arguments(unprivileged: Account, keeper: Keeper) -> None:
+    assert refusal(traps.prctl_with_garbage, unprivileged) == errno.EINVAL
+    assert census(keeper)["status"]["NoNewPrivs"] == "1"
+
+
+def test_session_keyrings_cross_user_namespaces(unprivileged: Account, keeper: Keeper) -> None:
+    before, inside = apart(traps.keyring_in_a_new_user_namespace, unprivileged)
+    assert before == inside > 0
+    assert census(keeper)["keyring"] != traps.session_keyring()
+
+
+def test_two_hundred_keys_per_user(unprivileged: Account) -> None:
+    """Without room the phase says so and goes on."""
+
+    def without_room() -> str | None:
+        traps.take_every_key()
+        return operations.session(Box(None, -1, -1, (0, 0)), "0")  # type: ignore[arg-type]
+
+    assert apart(without_room, unprivileged) == "no session keyring: Disk quota exceeded"
+
+
+def test_the_environment_is_built_from_nothing(who: Who) -> None:
+    gone = "import os; del os.environ['TOKEN']; print('TOKEN' in open('/proc/self/environ').read())"
+    done = subprocess.run([sys.executable, "-c", gone], env={"TOKEN": "x"}, capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
+    with running_keeper(who, environ={"TOKEN": "x"}) as keeper:
+        names = {pair.split("=")[0] for pair in census(keeper)["environ"].strip("\0").split("\0")}
+    assert names == {"PATH", "HOME", "LANG", "TZ"}
+
+
+def test_enoent_for_a_file_that_exists(keeper: Keeper, folder: Folder) -> None:
+    folder.directory("bin")
+    folder.file("bin/script", "#!/nowhere/sh\n", 0o755)
+    mounts = (Mount("bind", "/tmp", str(folder.top / "bin")),)
+    said = {}
+    for command in ("/tmp/script", "/tmp/missing"):
+        failure = failure_of(keeper, command=[command], mounts=mounts)
+        assert (failure.phase, failure.number) == ("exec", errno.ENOENT)
+        said[command] = failure.text
+    assert said["/tmp/script"] == "/tmp/script: the file is there, its interpreter is not"
+    assert "interpreter" not in said["/tmp/missing"]
+    assert hint("exec", "ENOENT", message=said["/tmp/script"]) != hint("exec", "ENOENT", message=said["/tmp/missing"])
+    assert "home directory" in str(hint("exec", "ENOENT", "/home/ada/tool"))
+
+
+# -- Python and systemd
+
+
+def test_an_isolated_python_does_not_see_the_venv(who: Who) -> None:
+    command = [who.python, "-I", "-S", "-c", "import supervisor"]
+    environ = {"PYTHONPATH": who.package_parent}
+    done = subprocess.run(command, env=environ, cwd="/", capture_output=True, text=True, check=False)
+    assert "ModuleNotFoundError" in done.stderr
+    with running_keeper(who) as keeper:  # which gets the directory as an argument
+        keeper.settle()
+
+
+def test_a_crash_of_the_service_kills_its_cgroup(tmp_path: Path) -> None:
+    """The keeper is started in a scope of its own wherever there is a manager that can make one."""
+    run_here = tmp_path / "systemd-run"
+    run_here.write_text("")
+    run_here.chmod(0o755)
+    (tmp_path / "systemd").mkdir()
+    (tmp_path / "systemd" / "private").write_text("")
+    environ = {"PATH": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}
+    words = scope_command(environ, 1000, "nsvisor-workers-1.scope")
+    assert words[0] == str(run_here)
+    assert {"--scope", "--user", "--property=Delegate=yes", "--unit=nsvisor-workers-1.scope"} < set(words)
+    assert scope_command({"PATH": str(tmp_path)}, 1000, "x.scope") == []
+
+
+def test_a_service_with_controllers_cannot_be_restarted() -> None:
+    for unit in (user_unit(), system_unit()):
+        assert not re.search(r"^(Delegate|\w*Accounting|MemoryMax|TasksMax|CPUQuota)=", unit, re.MULTILINE)
+
+
+def test_startlimit_settings_belong_to_the_unit() -> None:
+    for unit in (user_unit(), system_unit()):
+        in_unit, _, in_service = unit.partition("\n[Service]\n")
+        assert {"StartLimitIntervalSec=60", "StartLimitBurst=5"} <= set(in_unit.splitlines())
+        assert "StartLimit" not in in_service
