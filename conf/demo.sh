@@ -19,8 +19,8 @@ show() {
 
 # The daemon and all that descends from it: the keeper, and by it the workers.
 family() {
-    ps -e -o pid= -o ppid= | awk -v top="$daemon" '
-        { parent[$1] = $2 }
+    grep -H '^PPid:' /proc/[0-9]*/status 2>/dev/null | awk -F '[/:\t]+' -v top="$daemon" '
+        { parent[$3] = $6 }
         END { mine[top] = 1
               do { more = 0; for (p in parent) if (!(p in mine) && (parent[p] in mine)) { mine[p] = 1; more = 1 } } while (more)
               for (p in mine) print p }'
@@ -80,7 +80,9 @@ for pid in $pids; do
 done
 if [ -n "$left" ]; then
     echo "processes left behind:$left" >&2
-    ps -o pid,ppid,args -p "$(echo "${left# }" | tr ' ' ,)" >&2 || true
+    for pid in $left; do
+        printf '%s: %s\n' "$pid" "$(tr '\0' ' ' <"/proc/$pid/cmdline")" >&2
+    done
     exit 1
 fi
 echo "$(echo "$pids" | wc -l) processes were running; none is left."

@@ -91,8 +91,8 @@ async def launch(
         fds = {"plan": [plan_fd], "channel": [theirs.fileno()], "stdio": list(order.stdio)}
         fds |= {"keep": order.keep, "join": join_fds}
         clone_flags = flags.CLONE_NEWUSER * order.plan.new_user | flags.CLONE_NEWPID * order.plan.new_pid
-        # Said ahead, to save the child a wait for this process. Should the keeper die before its answer is here, so does
-        # the child: its first phase ties it to the keeper. Should this process die, the keeper has the child.
+        # Said ahead, to save the child a wait for this process. Should the keeper die before its answer is here, so
+        # does the child: its first phase ties it to the keeper. Should this process die, the keeper has the child.
         _say(ours, "go")
         try:
             pid, pidfd = await keeper.launch(order.name, clone_flags, order.stop, fds, join_kinds)

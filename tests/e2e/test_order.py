@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.e2e.daemons import Daemon, running, wait_until
+from tests.e2e.daemons import Daemon, needs_a_range, running, wait_until
 from tests.program import Program
 
 ORDERED = """
@@ -72,6 +72,7 @@ def test_stopped_by_hand_keeps_its_dependents_waiting(nsvisor: Program) -> None:
 
 
 def test_start_concurrency(nsvisor: Program) -> None:
+    needs_a_range(nsvisor)
     slow = nsvisor.folder("bin")
     for name in ("newuidmap", "newgidmap"):
         script = slow / name

@@ -2,7 +2,6 @@
 
 import os
 import select
-import signal
 import socket
 import struct
 import subprocess
@@ -128,21 +127,16 @@ def running_keeper(
     wrapper: Sequence[str] = (),
     environ: Mapping[str, str] | None = None,
     umask: int = 0o022,
-    ignored: Sequence[int] = (),
 ) -> Iterator[Keeper]:
     """Start one, as supervisor/runtime/keeper_process.py does, for its user; SIGKILLed at the end if it still runs.
 
-    wrapper: words before the command; umask, ignored signals: what its starter was started with.
+    wrapper: words before the command; umask: what its starter was started with.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) if connected else (None, None)
     fds = [one.fileno() for one in (listener, theirs) if one is not None]
     numbers = [str(-1 if one is None else one.fileno()) for one in (listener, theirs)]
     entry = os.path.join(who.package_parent, "supervisor", "nsinit", "__main__.py")
     command = [who.python, "-I", "-S", entry, who.package_parent, *numbers, str(adopt_timeout_s)]
-
-    def before_exec() -> None:
-        for number in ignored:
-            signal.signal(number, signal.SIG_IGN)
 
     process = subprocess.Popen(
         [*wrapper, *command],
@@ -153,7 +147,6 @@ def running_keeper(
         cwd="/",
         env=environ_of(environ or {}),
         umask=umask,
-        preexec_fn=before_exec if ignored else None,  # noqa: PLW1509  (no thread runs here)
         **who.account.identity(),  # type: ignore[call-overload]
     )
     if theirs is not None:

@@ -23,6 +23,7 @@ class Who:
     account: Account
     python: str
     package_parent: str
+    prefixes: tuple[str, ...]  # the environment, and the Python that it was made from
     facts: HostFacts
 
     @property
@@ -35,7 +36,7 @@ def somebody(name: str, unprivileged: Account, folder: Path) -> Who:
     account = me() if name == "root" else unprivileged
     python = str(folder / "python")
     done = subprocess.run(
-        [python, "-I", "-c", "import supervisor; print(supervisor.__path__[0])"],
+        [python, "-I", "-c", "import supervisor, sys; print(supervisor.__path__[0], sys.prefix, sys.base_prefix)"],
         check=True,
         capture_output=True,
         text=True,
@@ -44,7 +45,8 @@ def somebody(name: str, unprivileged: Account, folder: Path) -> Who:
     )
     with acting_as(account):
         facts = gather(ENVIRON)
-    return Who(account, python, os.path.dirname(done.stdout.strip()), facts)
+    package, *prefixes = done.stdout.split()
+    return Who(account, python, os.path.dirname(package), tuple(prefixes), facts)
 
 
 @contextmanager

@@ -15,6 +15,13 @@ from tests.nsinit.probes import census, python
 from tests.nsinit.sandboxes import launched, output_of, run, worker
 
 KEYCTL = {"x86_64": 250, "aarch64": 219}[platform.machine()]
+# Becomes the command, with signals ignored.
+IGNORING = """
+import os, signal, sys
+for number in (signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1, signal.SIGRTMIN):
+    signal.signal(number, signal.SIG_IGN)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 GET_KEYRING_ID, SESSION_KEYRING = 0, -3
 INIT = pytest.mark.parametrize("init", [True, False], ids=["init", "no-init"])
 
@@ -43,7 +50,7 @@ def test_the_environment_is_what_the_plan_says(keeper: Keeper, init: bool) -> No
 @INIT
 def test_signals_are_as_new(who: Who, init: bool) -> None:
     """Whatever the daemon itself was started with: nohup ignores SIGHUP, a careless parent SIGCHLD."""
-    with running_keeper(who, ignored=[signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1, signal.SIGRTMIN]) as keeper:
+    with running_keeper(who, wrapper=[who.python, "-I", "-c", IGNORING]) as keeper:
         words = output_of(keeper, worker("exec cat /proc/self/status", init=init))
     fields = dict(line.split(":", 1) for line in words.splitlines())
     of_glibc = 3 << 31  # 32 and 33, which its posix_spawn ignores in every child

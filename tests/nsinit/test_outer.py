@@ -1,7 +1,6 @@
 """What surrounds the keeper: an outer container's seccomp, a quota of namespaces, a chroot, a locale."""
 
 import errno
-import os
 
 import pytest
 
@@ -80,7 +79,7 @@ def test_a_chroot(who: Who, folder: Folder) -> None:
     for name in ("bin", "lib", "lib64", "sbin"):
         (root / name).symlink_to(f"usr/{name}")
     binds = "; ".join(f"mount --rbind /{name} {root}/{name}" for name in ("usr", "proc", "dev", "tmp"))
-    for extra in {os.path.dirname(os.path.dirname(who.python)), who.package_parent} - {"/usr"}:
+    for extra in {*who.prefixes, who.package_parent} - {"/usr"}:
         if not extra.startswith(("/usr/", "/tmp/")):
             binds += f"; mkdir -p {root}{extra}; mount --rbind {extra} {root}{extra}"
     script = f'set -e; {binds}; exec chroot {root} "$@"'

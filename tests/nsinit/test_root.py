@@ -127,6 +127,7 @@ def test_a_root_that_the_user_may_not_write_to(keeper: Keeper, folder: Folder) -
     root = folder.busybox()
     root.chmod(0o555)  # capabilities in the sandbox's user namespace override it, for what is the user's own
     assert run(keeper, worker("true", rootfs=Rootfs("dir", str(root)))).failure is None
+    root.chmod(0o755)
     if not keeper.who.account.is_me:
         other = folder.busybox("other")
         os.chown(other, 12345, 12345)

@@ -61,6 +61,7 @@ class Running:
         self.services: Services
         self.fleet: FleetRuntime
         self.is_over = False
+        self.died = False
 
     async def open(self) -> None:
         """Make the fleet, as the daemon does, but begin nothing."""
@@ -120,21 +121,9 @@ class Running:
         await until(lambda: self.events(event, **fields), f"{event} {fields}")
         return self.events(event, **fields)[0].fields
 
-    async def held_names(self) -> list[str]:
-        """What the keeper says that it holds, to a daemon that comes after this one. Ends this one."""
-        self.die()
-        connection = Keepers(str(self.directory / "keeper.sock"), ENVIRON, 20.0, self.bus)
-        link, held, state_fd = await connection.open(self.nursery)
-        for fd in [fd for worker in held for fd in (worker.pidfd, *worker.kept)]:
-            os.close(fd)
-        os.close(state_fd)
-        await connection.dismiss(0.5 if held else 5.0)
-        assert link.gone.is_set() is not bool(held)
-        return [worker.name for worker in held]
-
     def die(self) -> None:
-        """As by SIGKILL: nothing is told to anybody, every descriptor is closed."""
-        self.is_over = True
+        """As by SIGKILL: nothing is told to anybody, every descriptor is closed. The test's body ends here."""
+        self.is_over = self.died = True
         self.keepers._leaving = True
         self.nursery.cancel_scope.cancel()
         link = self.keepers._link
@@ -146,6 +135,8 @@ class Running:
         self.is_over = True
         left = await self.fleet.shut_down()
         await self.keepers.dismiss()
+        assert self.keepers._link is not None
+        assert self.keepers._link.gone.is_set(), "the keeper holds a worker that nobody acknowledged"
         self.services.close()
         os.close(self.state.fd)
         self.nursery.cancel_scope.cancel()
@@ -176,8 +167,7 @@ async def fleet(directory: Path, text: str, *, begin: bool = True) -> AsyncItera
     if running.keepers._process is not None:
         KEEPERS.append(running.keepers._process)
     left = descriptors() - before
-    died = not running.keepers._link or running.keepers._process is not None
-    if not died:
+    if not running.died:
         assert links(left) == []
     for fd in left:
         os.close(fd)

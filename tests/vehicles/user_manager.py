@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.accounts import Account
 
 SCRIPT = Path(__file__).with_name("user-systemd.sh")
-NEEDS = ("nsenter", "setpriv", "systemctl", "systemd-run", "unshare")
+NEEDS = ("nsenter", "ps", "setpriv", "systemctl", "systemd-run", "unshare")
 
 
 def cannot_start() -> str | None:
