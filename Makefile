@@ -14,6 +14,7 @@ demo: .venv/.made ## run conf/demo.toml for about ten seconds and show what beca
 	@conf/demo.sh $(BIN)/nsvisor
 
 test: .venv/.made ## run the test suite
+	@.ci/packages
 	@$(BIN)/python -m pytest
 
 lint: .venv/.made ## check style and import layers

@@ -10,6 +10,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 NAME = "nsvtest"
 SUBORDINATE_COUNT = 65536
 ROOT = Path(__file__).resolve().parent.parent
@@ -69,6 +71,15 @@ def _ensure_range(file: Path, name: str) -> None:
     ends = [int(start) + int(count) for _, start, count in (line.split(":") for line in lines if line.count(":") == 2)]
     with file.open("a") as out:
         out.write(f"{name}:{max([100000, *ends])}:{SUBORDINATE_COUNT}\n")
+
+
+def needs_a_range(user: Account) -> None:
+    """Skip the test where this user has no subordinate ids to map, or no helper that maps them."""
+    if shutil.which("newuidmap") is None:
+        pytest.skip("needs newuidmap (package uidmap)")
+    lines = Path("/etc/subuid").read_text().splitlines() if Path("/etc/subuid").exists() else []
+    if user.uid and not any(line.partition(":")[0] in {user.name, str(user.uid)} for line in lines):
+        pytest.skip("needs a line in /etc/subuid")
 
 
 def interpreter() -> Path:

@@ -105,8 +105,11 @@ class KeeperLink:
             raise
 
     async def _greet(self, taken: list[int]) -> tuple[list[HeldWorker], int]:
-        await self._send(pack("hello", PROTOCOL), [])
+        with suppress(KeeperGoneError):  # why, it has said before it left
+            await self._send(pack("hello", PROTOCOL), [])
         tokens, fds = await self._receive()
+        while tokens[0] == "exited":  # before it had read our hello; `held` will tell it again
+            tokens, fds = await self._receive()
         if tokens[0] == "busy":
             raise KeeperBusyError(
                 f"cannot start: the keeper (pid {tokens[1]}) serves another daemon; stop that one first"
@@ -266,6 +269,8 @@ class KeeperLink:
                 break
             except BlockingIOError:
                 await self._wait(trio.lowlevel.wait_readable)
+            except ConnectionResetError:  # it left with our last message unread; told once, before what it had said
+                continue
             except OSError as error:
                 raise KeeperGoneError(str(error)) from None
         if not data:

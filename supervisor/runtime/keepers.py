@@ -87,6 +87,8 @@ class Keepers:
         async with self._lock:
             if self._link is not None and not self._link.gone.is_set():
                 return self._link
+            if self._leaving:
+                raise KeeperGoneError("the daemon leaves, and so did the keeper")
             if self._link is not self._mourned:
                 self._mourned = self._link
                 self._bus.publish("keeper.died", "error", pid=self.pid, error=self._reap())
@@ -189,9 +191,8 @@ class Keepers:
         """Serve a link to its end; a keeper that dies is replaced, so that there is one to hold the state."""
         await link.run()
         await trio.sleep(REPLACE_DELAY_S)
-        if not self._leaving:
-            with suppress(KeeperGoneError):  # the next launch tries again, and is told
-                await self.current()
+        with suppress(KeeperGoneError):  # the next launch tries again, and is told
+            await self.current()
 
     def _reap(self) -> str:
         """Reap a keeper of ours that has ended: how it did."""

@@ -164,8 +164,8 @@ async def _build(ours: socket.socket, record: SetupRecord, order: LaunchOrder, c
         except BlockingIOError:
             await trio.lowlevel.wait_readable(ours)
             continue
-        except ConnectionResetError:  # it died with our last message unread
-            data, control = b"", []
+        except ConnectionResetError:  # it died with our last message unread; told once, before what it had said
+            continue
         if not data:
             break
         tokens = unpack(data)

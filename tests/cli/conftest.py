@@ -1,5 +1,6 @@
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 import pytest
@@ -42,7 +43,8 @@ class Served:
 
     def stop(self) -> None:
         if self._thread.is_alive() and self._token is not None:
-            self._token.run_sync_soon(self._stop.cancel)
+            with suppress(trio.RunFinishedError):
+                self._token.run_sync_soon(self._stop.cancel)
         self._thread.join()
 
     async def _run(self) -> None:

@@ -2,20 +2,17 @@
 
 import http.client
 import json
-import shutil
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import psutil
-import pytest
 
-from tests.program import PATH, Program
+from tests.program import Program
 
 PATIENCE_S = 20.0
 Record = dict[str, Any]
@@ -50,16 +47,6 @@ def is_alive(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-
-
-def needs_a_range(program: Program) -> None:
-    """Skip the test where the program's user has no subordinate ids to map."""
-    user = program.user
-    lines = Path("/etc/subuid").read_text().splitlines() if Path("/etc/subuid").exists() else []
-    if shutil.which("newuidmap", path=PATH) is None:
-        pytest.skip("needs newuidmap (package uidmap)")
-    if user.uid and not any(line.partition(":")[0] in {user.name, str(user.uid)} for line in lines):
-        pytest.skip("needs a line in /etc/subuid")
 
 
 class _Connection(http.client.HTTPConnection):

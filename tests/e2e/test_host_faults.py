@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.accounts import account
-from tests.e2e.daemons import needs_a_range, running
+from tests.accounts import account, needs_a_range
+from tests.e2e.daemons import running
 from tests.program import Program
 
 NO_USER_NAMESPACES = [
@@ -40,7 +40,7 @@ def test_no_user_namespaces_in_run(nsvisor: Program) -> None:
 
 
 def test_no_newuidmap(nsvisor: Program) -> None:
-    needs_a_range(nsvisor)
+    needs_a_range(nsvisor.user)
     nsvisor.environ["PATH"] = str(nsvisor.bin)
     with running(nsvisor, RANGE) as daemon:
         daemon.wait_state("a", "failed")

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from tests.e2e.daemons import Daemon, needs_a_range, running, wait_until
+from tests.accounts import needs_a_range
+from tests.e2e.daemons import Daemon, running, wait_until
 from tests.program import Program
 
 ORDERED = """
@@ -72,7 +73,7 @@ def test_stopped_by_hand_keeps_its_dependents_waiting(nsvisor: Program) -> None:
 
 
 def test_start_concurrency(nsvisor: Program) -> None:
-    needs_a_range(nsvisor)
+    needs_a_range(nsvisor.user)
     slow = nsvisor.folder("bin")
     for name in ("newuidmap", "newgidmap"):
         script = slow / name

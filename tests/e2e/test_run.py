@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 
 import pytest
 
@@ -151,9 +150,9 @@ def test_a_signal_reaches_the_command(nsvisor: Program, number: signal.Signals) 
 def test_a_signal_that_ends_the_command(nsvisor: Program) -> None:
     process = nsvisor.popen("run", "--", "sleep", "46001")
     with killed_in_the_end(process):
-        wait_until(lambda: matching("sleep", "46001"), "the command")
-        pids = [pid for pid in matching("sleep", "46001") if pid != process.pid]
-        time.sleep(0.3)  # `nsvisor run -- sleep 46001` matches too
+        # `nsvisor run -- sleep 46001` matches too
+        wait_until(lambda: set(matching("sleep", "46001")) - {process.pid}, "the command")
+        pids = set(matching("sleep", "46001")) - {process.pid}
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 143
         assert not any(map(is_alive, pids))

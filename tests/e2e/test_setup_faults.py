@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.accounts import Account
-from tests.e2e.daemons import Daemon, needs_a_range, running
+from tests.accounts import Account, needs_a_range
+from tests.e2e.daemons import Daemon, running
 from tests.program import Program
 
 FLEET = """
@@ -89,7 +89,7 @@ def broken(unprivileged: Account, program_bin: Path) -> Iterator[Daemon]:
 @pytest.mark.parametrize("name", FAULTS)
 def test_the_log_names_phase_errno_and_hint(broken: Daemon, name: str) -> None:
     if name == "no-user":
-        needs_a_range(broken.program)
+        needs_a_range(broken.program.user)
     phase, errno, word, command = FAULTS[name]
     (failed,) = broken.records("setup.phase", instance=name, outcome="failed")
     assert (failed["phase"], failed["errno"], failed["level"]) == (phase, errno, "error")
@@ -104,7 +104,7 @@ def test_the_log_names_phase_errno_and_hint(broken: Daemon, name: str) -> None:
 @pytest.mark.parametrize("name", FAULTS)
 def test_explain_says_it_too(broken: Daemon, name: str) -> None:
     if name == "no-user":
-        needs_a_range(broken.program)
+        needs_a_range(broken.program.user)
     phase, errno, word, command = FAULTS[name]
     said = broken.program.run("explain", name)
     assert said.returncode == 0

@@ -2,7 +2,8 @@
 
 import time
 
-from tests.e2e.daemons import is_alive, matching, needs_a_range, running, wait_until
+from tests.accounts import needs_a_range
+from tests.e2e.daemons import is_alive, matching, running, wait_until
 from tests.program import Program
 
 DEAF = """
@@ -27,7 +28,7 @@ restart = {{ policy = "never" }}
 
 def hang_in_id_map(program: Program) -> None:
     """Have newuidmap and newgidmap hang. Skips the test where there are none to come back to."""
-    needs_a_range(program)
+    needs_a_range(program.user)
     folder = program.folder("bin")
     for name in ("newuidmap", "newgidmap"):
         script = folder / name

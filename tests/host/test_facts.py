@@ -9,7 +9,7 @@ import pytest
 from supervisor.host import facts
 from supervisor.host.facts import gather
 from supervisor.spec.facts import HostFacts
-from tests.accounts import Account
+from tests.accounts import Account, needs_a_range
 
 PROGRAM = "import msgspec; from supervisor.host.facts import gather; print(msgspec.json.encode(gather({})).decode())"
 
@@ -37,6 +37,7 @@ def test_this_process() -> None:
 
 
 def test_an_ordinary_user(unprivileged: Account, program_bin: Path) -> None:
+    needs_a_range(unprivileged)
     found = gathered_by(unprivileged, program_bin)
     assert (found.uid, found.user, found.home) == (unprivileged.uid, unprivileged.name, unprivileged.home)
     assert not found.privileged

@@ -5,6 +5,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
+
 from supervisor.spec.model import Mount
 from tests.nsinit.people import Who
 
@@ -46,7 +48,8 @@ class Folder:
         root = self.directory(name)
         self.directory(f"{name}/bin")
         busybox = shutil.which("busybox")
-        assert busybox is not None
+        if busybox is None:
+            pytest.skip("needs busybox-static")
         self.who.account.owns(Path(shutil.copy(busybox, root / "bin/busybox")))
         for tool in ("sh", "cat", "echo", "ls", "id", "stat", "mount", "touch", "grep", "pwd"):
             os.symlink("busybox", root / "bin" / tool)

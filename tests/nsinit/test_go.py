@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from supervisor.spec.model import Namespaces
+from tests.accounts import needs_a_range
 from tests.nsinit.keepers import Keeper, children, has_ended, wait_readable
 from tests.nsinit.sandboxes import Sandbox, launched, run, worker
 from tests.nsinit.test_ids import subordinate
@@ -17,6 +18,7 @@ SLEEP = worker("exec sleep 60")
 
 def to_be_mapped(keeper: Keeper) -> dict[str, tuple[str, ...]]:
     """Maps that the sandbox waits for in `id.map`."""
+    needs_a_range(keeper.who.account)
     facts = keeper.who.facts
     return {"uid_map": (f"0:{facts.uid}:1",), "gid_map": (f"0:{facts.gid}:1",)}
 

@@ -9,6 +9,7 @@ import pytest
 from supervisor.sandbox.plan import compile_plan
 from supervisor.spec.facts import IdRange
 from supervisor.spec.model import Mount, Namespaces, Network, Rootfs, Security
+from tests.accounts import needs_a_range
 from tests.nsinit.keepers import Keeper
 from tests.nsinit.probes import census
 from tests.nsinit.roots import Folder
@@ -29,6 +30,7 @@ def subordinate(keeper: Keeper) -> int:
     facts = keeper.who.facts
     if facts.privileged:
         return 100000
+    needs_a_range(keeper.who.account)
     assert facts.subuid is not None
     assert facts.subgid is not None
     assert facts.subuid == facts.subgid
@@ -116,6 +118,7 @@ def test_an_id_that_is_not_mapped(keeper: Keeper) -> None:
 
 def test_one_id_by_the_helpers(keeper: Keeper) -> None:
     """Newgidmap itself denies setgroups where the only group mapped is the user's own."""
+    needs_a_range(keeper.who.account)
     facts = keeper.who.facts
     ids, maps = shown(keeper, user="root", uid_map=(f"0:{facts.uid}:1",), gid_map=(f"0:{facts.gid}:1",))
     assert ids[:2] == ["0", "0"]

@@ -219,7 +219,9 @@ async def test_another_number_of_instances_leaves_the_others_alone(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "command", ["'false'", "'sh', '-c', 'trap \"\" TERM; echo; while :; do sleep 0.05; done'"], ids=["backoff", "stopping"]
+    "command",
+    ["'false'", "'sh', '-c', 'trap \"\" TERM; echo; while :; do sleep 0.05; done'"],
+    ids=["backoff", "stopping"],
 )
 async def test_removed_while_on_its_way(tmp_path: Path, command: str) -> None:
     text = f"[worker.a]\ncommand = [{command}]\nrestart = {{ delay = '50s' }}\nstop = {{ grace = '0.2s' }}\n"

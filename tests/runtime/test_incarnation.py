@@ -11,7 +11,9 @@ from tests.runtime.fleets import IDLE, descriptors, fleet, links, until
 
 
 async def test_a_hundred_starts_and_stops_leak_nothing(tmp_path: Path) -> None:
-    async with fleet(tmp_path, f"[worker.a]\n{IDLE}instances = 4\ninit = false\nstop = {{ signal = 'SIGKILL' }}\n") as running:
+    async with fleet(
+        tmp_path, f"[worker.a]\n{IDLE}instances = 4\ninit = false\nstop = {{ signal = 'SIGKILL' }}\n"
+    ) as running:
         await running.fleet.wait([], "ready", 10)
         before, tasks = descriptors(), trio.lowlevel.current_statistics().tasks_living
         kept = len(os.listdir(f"/proc/{running.keepers.pid}/fd"))
@@ -32,15 +34,15 @@ async def test_a_slot_is_given_back_once_whatever_happens(tmp_path: Path) -> Non
     text = (
         "[supervisor]\nstart_concurrency = 1\n[defaults.restart]\npolicy = 'never'\n"
         f"[worker.good]\n{IDLE}\n[worker.bad]\n{IDLE}rootfs = {{ kind = 'dir', path = '/nowhere' }}\n"
-        f"[worker.ids]\n{IDLE}user = 'nobody-of-that-name'\nid_map = 'keep-id'\n[worker.last]\n{IDLE}"
+        f"[worker.ids]\n{IDLE}user = 'nobody'\n[worker.last]\n{IDLE}"
     )
     async with fleet(tmp_path, text) as running:
         await running.wait_state("last", "ready")
         await running.wait_state("bad", "failed")
         await running.wait_state("ids", "failed")
         assert running["bad"].exits[-1].phase == "rootfs.prepare"
-        assert running["ids"].exits[-1].cause == "setup"
-        assert running.services.slots.borrowed_tokens == 0
+        assert (running["ids"].exits[-1].phase, running["ids"].exits[-1].errno) == ("id.map", "EINVAL")
+        await until(lambda: running.services.slots.borrowed_tokens == 0, "slots to be given back")
 
 
 async def test_stopped_while_it_waits_for_a_slot(tmp_path: Path) -> None:
@@ -96,7 +98,7 @@ async def test_stderr_of_an_earlier_incarnation_does_not_explain_a_later_failure
     text = "[worker.a]\ncommand = ['sh', '-c', 'echo it hurts >&2; exec sleep 1000']\n"
     async with fleet(tmp_path, text) as running:
         await until(lambda: running["a"].output.read_bytes, "its words")
-        running.text = text + "user = 'nobody-of-that-name'\nid_map = 'keep-id'\nrestart = { policy = 'never' }\n"
+        running.text = text + "user = 'nobody'\nrestart = { policy = 'never' }\n"
         await running.fleet.reload()
         await running.wait_state("a", "failed")
         assert [one.stderr_tail for one in running["a"].exits] == [("it hurts",), ()]
