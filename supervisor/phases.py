@@ -31,7 +31,7 @@ PHASES = {
     "cap.bound": "drop capabilities from the bounding set",
     "id.user": "become the worker's user and groups",
     "cap.drop": "drop capabilities from the other sets",
-    "fd.close": "reset signals, close every descriptor that is not declared",
+    "fd.close": "close every descriptor that is not declared, bound their number",
     "lock.no_new_privs": "forbid gaining privileges by execve",
     "exec": "find the command inside the sandbox and execute it, below PID 1 if there is one",
 }

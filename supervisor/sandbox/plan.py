@@ -16,6 +16,7 @@ MISSING = (
     "userns.seal: no further user namespaces inside",
     "lock.seccomp: the default profile",
 )
+SOFT_NOFILE = 1024  # what programs that use select(2) rely on; the hard limit stays (systemd does the same)
 JOINABLE = ("user", "mount", "uts", "ipc", "network", "cgroup", "time", "pid")
 
 
@@ -71,7 +72,7 @@ def compile_plan(worker: Worker, index: int, facts: HostFacts, *, terminal: bool
         Step("cwd.enter", worker.working_dir, (worker.working_dir,)),
         *_limit_steps(worker),
         *_privilege_steps(worker, identity, facts),
-        Step("fd.close", "keep 0-2"),
+        Step("fd.close", "keep 0-2", (SOFT_NOFILE if worker.limits.nofile is None else "",)),
         *([Step("lock.no_new_privs")] if worker.security.no_new_privs else []),
         _exec_step(worker, facts, stays=worker.init and not forks),
     ]

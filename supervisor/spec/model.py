@@ -136,7 +136,7 @@ TimeLimit = Annotated[int, Meta(ge=0, le=LONGEST_S, extra_json_schema=DURATION)]
 class Limits(Record, frozen=True):
     """Resource limits (setrlimit(2)); soft and hard alike."""
 
-    nofile: Limit | None = None
+    nofile: Limit | None = None  # None: the hard limit as inherited, the soft one at most 1024
     nproc: Limit | None = None
     core: SizeLimit | None = None
     fsize: SizeLimit | None = None

@@ -102,11 +102,13 @@ def limits(_box: Box, *pairs: str) -> None:
             raise KernelError(errno.EPERM, "setrlimit", name, f"{name}={value} is over the hard limit {hard}") from None
 
 
-def close_descriptors(_box: Box) -> None:
-    """fd.close: all but 0-2 go at execve."""
-    with contextlib.suppress(
-        KernelError
-    ):  # before Linux 5.11 without that flag; each is close-on-exec from birth anyway
+def close_descriptors(_box: Box, soft_limit: str) -> None:
+    """fd.close: all but 0-2 go at execve. The soft limit, unless "": what the daemon raised is its own affair."""
+    if soft_limit:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, int(soft_limit)), hard))
+    # Before Linux 5.11 without that flag; each is close-on-exec from birth anyway.
+    with contextlib.suppress(KernelError):
         kernel.close_range(3, 0xFFFFFFFF, kernel.CLOSE_RANGE_CLOEXEC)
 
 
