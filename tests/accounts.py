@@ -113,7 +113,7 @@ def program_folder(user: Account) -> tuple[Path, Path | None]:
     shutil.copytree(
         sysconfig.get_path("purelib"),
         target / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages",
-        ignore=shutil.ignore_patterns("__pycache__", "*nsvisor*", "mypy*", "pip*", "hypothesis*", "hatchling*"),
+        ignore=shutil.ignore_patterns("*nsvisor*", "mypy*", "pip*", "hypothesis*", "hatchling*"),
         dirs_exist_ok=True,
     )
     pip = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check"]

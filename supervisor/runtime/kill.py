@@ -12,6 +12,7 @@ from supervisor.runtime.launcher import Child, send_signal
 def kill_tree(child: Child, *, own_pid_namespace: bool) -> None:
     """SIGKILL the first process: its pid namespace goes with it. Without one, its descendants first, by pidfd each."""
     if not own_pid_namespace:
+        send_signal(child.pidfd, signal.SIGSTOP)
         below: set[psutil.Process] = set()
         while new := _descendants(child.pid) - below:  # what is stopped forks no more
             for process in new:

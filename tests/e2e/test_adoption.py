@@ -212,3 +212,15 @@ def test_output_while_nobody_reads_is_not_lost(nsvisor: Program) -> None:
         wait_until(lambda: log.exists() and len(log.read_text().splitlines()) == 3000, "all lines")
         found = [int(json.loads(line)["m"].split()[0]) for line in log.read_text().splitlines()]
         assert found == list(range(3000))
+
+
+def test_both_killed_where_no_pid_namespace_ends_the_tree(nsvisor: Program) -> None:
+    names = ("42011", "42012", "42013")
+    script = "setsid sh -c 'sleep 42011 & setsid sleep 42012 & exec sleep 42013' & wait"
+    with running(
+        nsvisor, f'[worker.a]\ncommand = ["sh", "-c", "{script}"]\nnamespaces = {{ pid = false }}\n'
+    ) as daemon:
+        wait_until(lambda: all(matching("sleep", name) for name in names), "its whole tree")
+        os.kill(daemon.keeper_pid(), signal.SIGKILL)
+        daemon.kill()
+    wait_until(lambda: not any(matching("sleep", name) for name in names), "the tree to be gone", 5)

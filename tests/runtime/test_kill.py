@@ -23,7 +23,7 @@ for depth in range(3):
         break
 if len(sys.argv) > 1:
     while os.fork():
-        time.sleep(0.005)
+        time.sleep(0.02)
     time.sleep(0.3)
 else:
     time.sleep(1000)
