@@ -100,6 +100,7 @@ class Daemon:
     async def run(self, socket: str) -> None:
         """From the first signal handler to the last."""
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
             self.bus.publish("daemon.started", version=__version__, pid=os.getpid(), files=list(self._spec.files))
             async with trio.open_nursery() as nursery:
                 fleet, services = await self._assemble(nursery, signals, socket)

@@ -72,13 +72,14 @@ def peer_pid(connected: socket.socket) -> int:
 
 
 def _private_directory(directory: str) -> None:
+    made = not os.path.lexists(directory)
     os.makedirs(directory, mode=0o700, exist_ok=True)
     found = os.lstat(directory)
     if not stat.S_ISDIR(found.st_mode):
         raise NotADirectoryError(errno.ENOTDIR, f"cannot use {directory}: it is not a directory")
     if found.st_uid != os.geteuid():
         raise PermissionError(errno.EPERM, f"cannot use {directory}: it belongs to uid {found.st_uid}")
-    if found.st_mode & 0o077:
+    if made and found.st_mode & 0o077:  # one that was there is not ours to close; the socket itself is 0600
         os.chmod(directory, 0o700)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SETUP_FAILED = 125
 # Phases that look up the user's paths, which may lie on a server that is gone; and the fork, after which two speak.
-MAY_BLOCK = ("rootfs.prepare", "mount.bind", "init.fork", "cwd.enter")
+MAY_BLOCK = ("rootfs.prepare", "mount.bind", "init.fork", "cwd.enter", "id.user")
 
 
 class Descriptors:

@@ -63,18 +63,25 @@ class Held:
 def kill_below(pid: int) -> int:
     """SIGKILL every descendant of a process, the nearest first: how many there were."""
     killed = 0
-    for child in children(pid):
-        try:
-            pidfd = os.pidfd_open(child)
-        except ProcessLookupError:
-            continue
-        if child in children(pid):  # the number is still that of the process which is held now
+    found = [(pid, -1)]
+    while found:
+        parent, held = found.pop()
+        for child in children(parent):
+            try:
+                pidfd = os.pidfd_open(child)
+            except ProcessLookupError:
+                continue
+            if child in children(parent):  # the number is still that of the process which is held now
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(pidfd, signal.SIGSTOP)  # no more of them while those below are looked up
+                found.append((child, pidfd))
+            else:
+                os.close(pidfd)
+        if held >= 0:
             with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(pidfd, signal.SIGSTOP)  # no more of them while those below are looked up
-            killed += 1 + kill_below(child)
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-        os.close(pidfd)
+                signal.pidfd_send_signal(held, signal.SIGKILL)
+            os.close(held)
+            killed += 1
     return killed
 
 

@@ -135,11 +135,26 @@ class Keeper:
                 link.close()
             elif self.link is not None:
                 link.send("busy", os.getpid())
-                link.close()
+                self._watch(link.fileno(), lambda: self._turn_away(link))  # closed unread it would reset: "gone"
             else:
                 self._connect(link)
         except OSError:
             link.close()
+
+    def _turn_away(self, link: Link) -> None:
+        """Read what a refused one says, to its end."""
+        try:
+            message = link.receive()
+        except BlockingIOError:
+            return
+        except OSError:
+            message = None
+        if message is None:
+            self._unwatch(link.fileno())
+            link.close()
+            return
+        for fd in message[1]:
+            os.close(fd)
 
     def _connect(self, link: Link) -> None:
         self.link = link

@@ -58,7 +58,8 @@ def _serve(box: Box, workload: int) -> int:
         if number == KEEPER_DIED and not box.owns_pid_namespace:
             _leave_without_keeper(box)
         if number != signal.SIGCHLD:
-            os.kill(workload, number)  # our own child and not yet reaped: the pid is nobody else's
+            with contextlib.suppress(PermissionError):  # it has become another user, and we may not: it stays deaf
+                os.kill(workload, number)  # our own child and not yet reaped: the pid is nobody else's
             continue
         while True:
             try:

@@ -182,7 +182,8 @@ class FleetRuntime:
         await trio.lowlevel.checkpoint()
 
     async def wait(self, names: Sequence[str], condition: Condition, timeout_s: float | None) -> bool:
-        """Wait until all of them are ready, stopped for good, or not running; false when the time is over."""
+        """Wait until all are ready, stopped for good, or not running; false when it cannot come or time is over."""
+        await self._begun.wait()
         chosen = self.select(names)
         met: dict[str, Callable[[Instance], bool]] = {
             "ready": lambda one: one.is_up,
@@ -190,8 +191,11 @@ class FleetRuntime:
             "exited": lambda one: not one.may_have_child,
         }
         with trio.move_on_after(float("inf") if timeout_s is None else timeout_s):
-            await self._until(lambda: all(map(met[condition], chosen)))
-            return True
+            hopeless = (State.FAILED, State.STOPPED) if condition == "ready" else ()  # only a request leaves these
+            await self._until(
+                lambda: all(map(met[condition], chosen)) or any(one.status.state in hopeless for one in chosen)
+            )
+            return all(map(met[condition], chosen))
         return False
 
     def plan(self, name: str) -> Plan:

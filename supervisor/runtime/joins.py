@@ -66,19 +66,19 @@ def _target(join: Join, pids: Pids) -> int:
     if scheme == "path":
         return os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO would hold us up
     pid, pidfd = pids(name) if scheme == "worker" else (int(name), -1)
-    fd = _namespace(pid, FILES.get(join.kind, join.kind))
+    fd = _namespace(pid, FILES.get(join.kind, join.kind), ours=scheme == "worker")
     if pidfd >= 0 and _has_ended(pidfd):  # then the number may have been another's already
         os.close(fd)
         raise ProcessLookupError(3, f"{name} has ended")
     return fd
 
 
-def _namespace(pid: int, file: str) -> int:
-    """Of a process or, where it hides itself as the PID 1 of our sandboxes does, of the workload below it."""
+def _namespace(pid: int, file: str, *, ours: bool) -> int:
+    """Of a process; of the workload below it where it is a PID 1 of ours, which hides itself."""
     try:
         return os.open(f"/proc/{pid}/ns/{file}", os.O_RDONLY | os.O_CLOEXEC)
     except PermissionError:
-        workload = _first_child(pid)
+        workload = _first_child(pid) if ours or _is_nsinit(pid) else None
         if workload is None:
             raise
         fd = os.open(f"/proc/{workload}/ns/{file}", os.O_RDONLY | os.O_CLOEXEC)
@@ -86,6 +86,14 @@ def _namespace(pid: int, file: str) -> int:
             os.close(fd)
             raise ProcessLookupError(3, f"process {pid} is ending") from None
         return fd
+
+
+def _is_nsinit(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+            return file.read() == "nsinit\n"
+    except OSError:
+        return False
 
 
 def _first_child(pid: int) -> str | None:

@@ -52,7 +52,10 @@ def identify(worker: Worker, facts: HostFacts) -> Identity:
         if name:
             text = f'user = "{name}" needs more ids than the one that is mapped; set id_map = "keep-id"'
             raise PlanError("id.map", "EINVAL", name, text)
-        return Identity(uid, gid, root_uid=uid, root_gid=gid)
+        if not (facts.privileged and isinstance(worker.user, int)):
+            return Identity(uid, gid, root_uid=uid, root_gid=gid)
+        # Of root, a number is that user outside too, as systemd's User= is: no id 0 of the host in disguise.
+        uid_map = gid_map = ((uid, uid, 1),)
     if not facts.privileged and not (facts.newuidmap and facts.newgidmap):
         raise PlanError("id.map", "ENOENT", "newuidmap", "newuidmap and newgidmap are not installed")
     return Identity(

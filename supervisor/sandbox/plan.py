@@ -212,12 +212,13 @@ def _privilege_steps(worker: Worker, identity: Identity, facts: HostFacts) -> li
 def _differs_from_init(worker: Worker, *, terminal: bool) -> bool:
     """Say whether the workload needs a process apart from PID 1 before it executes.
 
-    Limits would fall on PID 1 too, a terminal is its session leader's, only a pid namespace ends the workload with its
-    PID 1, and vfork(2) into a new time namespace was EINVAL before Linux 6.1. Else PID 1 makes all that the workload is
-    to be of itself, and spawns it by vfork: no memory is copied.
+    Limits and capabilities would be PID 1's too, a terminal is its session leader's, only a pid namespace ends the
+    workload with its PID 1, and vfork(2) into a new time namespace was EINVAL before Linux 6.1. Else PID 1 makes all
+    that the workload is to be of itself, and spawns it by vfork: no memory is copied.
     """
     spaces = worker.namespaces
-    return terminal or worker.limits != Limits() or spaces.pid is not True or spaces.time is not False
+    apart = terminal or bool(worker.security.capabilities) or worker.limits != Limits()
+    return apart or spaces.pid is not True or spaces.time is not False
 
 
 def _exec_step(worker: Worker, facts: HostFacts, *, stays: bool) -> Step:

@@ -16,6 +16,8 @@ def flaws(mount: Mount) -> Iterator[Flaw]:
     if mount.type == "bind":
         if mount.source is None:
             yield "source", 'missing: type = "bind" needs it', "a path on the host"
+        if mount.source == "/":
+            yield "source", "the root of the host cannot be bound as a whole", "directories below it, one mount each"
         if mount.size_bytes is not None:
             yield "size", 'only for type = "tmpfs"', None
         if mount.mode is not None:

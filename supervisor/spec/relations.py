@@ -94,6 +94,9 @@ def _join(reference: Reference, target: Worker, origin: Origin) -> None:
     )
     if has_none:
         origin.add(reference.path, f"{target.name} has no {reference.joins} namespace of its own")
+    elif target.namespaces.pid is not True and reference.joins != "user":
+        # It sees the joiner's set-up in /proc, and its user namespace owns the joiner's: it could enter it.
+        origin.add(reference.path, f"{target.name} has no pid namespace of its own, and could look into the sandbox")
 
 
 def _cycles(edges: Mapping[str, Mapping[str, Path]], origins: Mapping[str, Origin]) -> None:

@@ -1,7 +1,9 @@
 """One file of a configuration: its text, what TOML makes of it, and where each key stands."""
 
+import errno
 import os
 import re
+import stat
 import tomllib
 from functools import cached_property
 from typing import Any
@@ -68,7 +70,7 @@ def read_source(file: str) -> Source:
 def read_text(file: str) -> str:
     """The text of a file, at most LARGEST_BYTES of UTF-8. ConfigError where it cannot be read."""
     try:
-        with open(file, "rb") as stream:
+        with open(file, "rb", opener=_without_waiting) as stream:
             raw = stream.read(LARGEST_BYTES + 1)
     except IsADirectoryError:
         raise _unreadable(file, "cannot read: it is a directory; name the file in it") from None
@@ -84,6 +86,15 @@ def read_text(file: str) -> str:
         line = raw.count(b"\n", 0, error.start) + 1
         problem = Problem(file, line, "", f"not UTF-8: byte 0x{raw[error.start]:02x}", None, "text in UTF-8")
         raise ConfigError([problem]) from None
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """A FIFO that nobody writes to would hold the whole daemon up at a reload."""
+    fd = os.open(path, flags | os.O_NONBLOCK)
+    if stat.S_ISFIFO(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "it is a FIFO")
+    return fd
 
 
 def _unreadable(file: str, message: str) -> ConfigError:

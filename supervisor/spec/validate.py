@@ -81,6 +81,10 @@ def _mounts(worker: Worker, origin: Origin) -> None:
 
 def _namespaces(worker: Worker, origin: Origin) -> None:
     namespaces = worker.namespaces
+    if isinstance(namespaces.pid, str) and namespaces.user != namespaces.pid:
+        # Whoever is in it would see the set-up, over whose new user namespace theirs has every capability.
+        reason = "joins a pid namespace without its user namespace"
+        origin.add(("namespaces", "pid"), reason, allowed=f'user = "{namespaces.pid}" beside it')
     if not worker.init and not is_new(namespaces, "pid"):
         message = "needs a pid namespace of its own: nothing else would end the whole tree of processes"
         origin.add(("init",), message, involves=("namespaces.pid",))

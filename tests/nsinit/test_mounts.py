@@ -42,6 +42,11 @@ def test_each_option_is_a_flag_of_the_mount(keeper: Keeper, folder: Folder, kind
     assert options(keeper, "/tmp", mounts=mounts) >= {"ro", "nosuid", "nodev", "noexec"}
 
 
+def test_proc_of_the_host_s_root_is_read_only(keeper: Keeper) -> None:
+    """/proc/sys asks for the host's uid 0 and for no capability: a worker that has it could write there."""
+    assert ("ro" in options(keeper, "/proc")) == (keeper.who.facts.uid == 0)
+
+
 def test_noexec_is_obeyed(keeper: Keeper, folder: Folder) -> None:
     folder.directory("data")
     folder.file("data/tool", "#!/bin/sh\n", 0o755)

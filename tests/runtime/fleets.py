@@ -39,7 +39,7 @@ def links(fds: set[int]) -> list[str]:
 async def until(condition: Callable[[], object], what: str, timeout_s: float = PATIENCE_S) -> None:
     """Wait until the condition holds."""
     with trio.move_on_after(timeout_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  (about other processes)
             await trio.sleep(0.005)
         return
     raise AssertionError(f"waited {timeout_s} s for {what}")
@@ -79,7 +79,7 @@ class Running:
             self.nursery,
             str(self.directory),
             self.read().supervisor.start_concurrency,
-            lambda name: self.fleet.pids(name),
+            lambda name: self.fleet.pids(name),  # noqa: PLW0108  (the fleet is made after this)
         )
         follow: Callable[[Fleet], None] = lambda _: None  # noqa: E731
         self.fleet = FleetRuntime(self.read(), self.services, self.read, follow, Notifier(None))

@@ -65,7 +65,7 @@ async def test_an_exit_in_the_gap_is_told_once_and_answered_by_the_policy(tmp_pa
     for daemon in range(2):
         async with fleet(tmp_path, text) as following:
             await following.wait_state("b", "failed")
-            await until(lambda: following["a"].status.incarnation == 2 and following["a"].is_up, "a to be back")  # noqa: B023
+            await until(lambda: following["a"].status.incarnation == 2 and following["a"].is_up, "a to be back")
             assert [one.signal for one in following["a"].exits] == ["SIGKILL"]
             assert [one.signal for one in following["b"].exits] == ["SIGKILL"]
             assert len(following.events("worker.exited", instance="b")) == (1 if daemon == 0 else 0)
@@ -144,7 +144,8 @@ async def test_another_number_of_instances_restarts_none(tmp_path: Path) -> None
 
 
 async def test_stopped_while_stopping_stays_stopped(tmp_path: Path) -> None:
-    text = "[worker.a]\ncommand = ['sh', '-c', 'trap \"\" TERM; echo up; while :; do sleep 0.05; done']\nstop = { grace = '0.3s' }\n"
+    text = "[worker.a]\ncommand = ['sh', '-c', 'trap \"\" TERM; echo up; while :; do sleep 0.05; done']\n"
+    text += "stop = { grace = '0.3s' }\n"
     async with fleet(tmp_path, text) as first:
         await until(lambda: first["a"].output.read_bytes, "its trap to be set")
         await first.fleet.stop([])

@@ -35,7 +35,7 @@ def test_a_link_is_refused_even_to_a_directory_of_ours(tmp_path: Path) -> None:
     (tmp_path / "dangling").symlink_to(tmp_path / "nothing")
     with pytest.raises(DirectoryError, match="link: it is not a directory"):
         private_directory(str(tmp_path / "link"))
-    with pytest.raises(DirectoryError, match="cannot make .*dangling"):
+    with pytest.raises(DirectoryError, match=r"cannot make .*dangling"):
         private_directory(str(tmp_path / "dangling"))
     assert mode(tmp_path / "real") == 0o755
     assert not (tmp_path / "nothing").exists()
@@ -43,7 +43,7 @@ def test_a_link_is_refused_even_to_a_directory_of_ours(tmp_path: Path) -> None:
 
 def test_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(DirectoryError, match="cannot make .*file"):
+    with pytest.raises(DirectoryError, match=r"cannot make .*file"):
         private_directory(str(tmp_path / "file"))
 
 

@@ -13,8 +13,8 @@ SLOW_TO_STOP = """command = ["sh", "-c", "trap 'sleep 0.3; exit 0' TERM; echo up
 TCP = """command = ["python3", "-c", '''
 import os, socket, time
 while not os.path.exists("/d/go"): time.sleep(0.02)
-s = socket.create_server(("127.0.0.1", 80)); time.sleep(1000)''']
-ready = { kind = "tcp", address = "127.0.0.1:80", interval = "0.02s" }
+s = socket.create_server(("127.0.0.1", 8080)); time.sleep(1000)''']
+ready = { kind = "tcp", address = "127.0.0.1:8080", interval = "0.02s" }
 """
 
 
@@ -41,7 +41,8 @@ async def test_after_waits_until_ready_but_not_for_what_has_failed(tmp_path: Pat
     text = (
         f"[worker.slow]\n{TCP}{bind(tmp_path)}"
         "[worker.bad]\ncommand = ['false']\nrestart = { policy = 'never' }\n"
-        f"[worker.late]\n{IDLE}after = ['slow']\n[worker.next]\n{IDLE}after = ['bad']\n[worker.tied]\n{IDLE}requires = ['bad']\n"
+        f"[worker.late]\n{IDLE}after = ['slow']\n[worker.next]\n{IDLE}after = ['bad']\n"
+        f"[worker.tied]\n{IDLE}requires = ['bad']\n"
     )
     async with fleet(tmp_path, text) as running:
         await running.wait_state("next", "ready")
@@ -115,6 +116,14 @@ async def test_two_hundred_that_require_each_other_in_a_row(tmp_path: Path) -> N
         assert running.state_of("w299") == "waiting"
         await running.fleet.stop([])
         assert {one.status.state for one in running.fleet.instances.values()} == {"stopped"}
+
+
+async def test_a_wait_for_what_never_comes_ends_at_once(tmp_path: Path) -> None:
+    text = "[worker.bad]\ncommand = ['false']\nrestart = { policy = 'never' }\n"
+    async with fleet(tmp_path, text) as running:
+        assert await running.fleet.wait(["bad"], "stopped", 5)
+        with trio.fail_after(5):
+            assert not await running.fleet.wait(["bad"], "ready", None)
 
 
 async def test_wait(tmp_path: Path) -> None:

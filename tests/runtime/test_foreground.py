@@ -68,7 +68,7 @@ async def test_signals_are_passed_on() -> None:
 
 
 async def test_the_sandbox_ends_with_the_one_who_runs_it() -> None:
-    with subprocess.Popen(
+    with subprocess.Popen(  # noqa: ASYNC220
         [sys.executable, "-c", SCRIPT, "sh", "-c", "echo up; exec sleep 1000"],
         stdout=subprocess.PIPE,
         cwd=ROOT,
@@ -80,6 +80,7 @@ async def test_the_sandbox_ends_with_the_one_who_runs_it() -> None:
         (sandbox,) = children(keeper)
         watched = [os.pidfd_open(pid) for pid in (keeper, sandbox)]
         process.kill()
+        process.wait()
     for fd in watched:
         with trio.fail_after(5):
             await trio.lowlevel.wait_readable(fd)

@@ -124,7 +124,8 @@ async def test_how_it_ended(tmp_path: Path, command: str, expected: tuple[object
 
 
 async def test_output_held_open_by_a_stranger_delays_the_exit_but_shortly(tmp_path: Path) -> None:
-    text = "[worker.a]\ncommand = ['sh', '-c', 'echo up; exec sleep 1000']\nstop = { signal = 'SIGKILL' }\ninit = false\nautostart = false\n"
+    text = "[worker.a]\ncommand = ['sh', '-c', 'echo up; exec sleep 1000']\ninit = false\nautostart = false\n"
+    text += "stop = { signal = 'SIGKILL' }\n"
     async with fleet(tmp_path, text) as running:
         await running.fleet.start([])
         await until(lambda: running["a"].output.read_bytes, "output")

@@ -45,5 +45,5 @@ def test_an_owner_that_wrote_nothing(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_made(tmp_path: Path) -> None:
-    with pytest.raises(LockedError, match="cannot make .*No such file"):
+    with pytest.raises(LockedError, match=r"cannot make .*No such file"):
         lock(str(tmp_path / "gone" / "daemon.lock"), "X")

@@ -14,7 +14,7 @@ STEPS = ("clone", "id.map", "mount.proc", "exec")
 @pytest.fixture
 def record() -> SetupRecord:
     plan = Plan("web", tuple(Step(name, f"of {name}") for name in STEPS), (), True, True, (), ())
-    facts = HostFacts(uid=1000, gid=1000, username="u", home="/home/u", privileged=False)
+    facts = HostFacts(uid=1000, gid=1000, user="u", home="/home/u", privileged=False, view=())
     return SetupRecord(plan, 3, facts)
 
 

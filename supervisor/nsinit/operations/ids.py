@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 
 from supervisor.kernel import files
 from supervisor.kernel import process as kernel
@@ -9,6 +10,8 @@ from supervisor.kernel.files import write_attribute
 from supervisor.kernel.libc import KernelError
 from supervisor.nsinit.box import Box
 from supervisor.nsinit.operations.parent import arm_death_signal
+
+LARGEST_TABLE = 4 * 1024 * 1024
 
 
 def write_map(box: Box, method: str, uid_map: str, gid_map: str) -> None:
@@ -85,10 +88,15 @@ def _lookup(name: str) -> tuple[int, int, list[int]]:
 
 def _table(path: str) -> list[list[str]]:
     try:
-        with open(path, "rb") as file:
-            return [line.split(":") for line in file.read().decode("utf-8", "surrogateescape").splitlines()]
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return []
+    with open(fd, "rb") as file:  # in a writable root the worker may have left anything there
+        regular = stat.S_ISREG(os.fstat(fd).st_mode)
+        data = file.read(LARGEST_TABLE + 1) if regular else b""
+    if not regular or len(data) > LARGEST_TABLE:
+        raise KernelError(errno.EINVAL, "openat", path, "not a regular file of at most 4 MiB")
+    return [line.split(":") for line in data.decode("utf-8", "surrogateescape").splitlines()]
 
 
 def drop(_box: Box, keep: str) -> None:

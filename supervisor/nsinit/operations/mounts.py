@@ -72,6 +72,8 @@ def proc(box: Box, kind: str = "fresh") -> None:
         tree = kernel.open_tree("/proc", recursive=True)
         kernel.set_attributes(tree, attributes, recursive=True, subject="/proc")
     else:
+        if box.outside_uid == 0:  # files of /proc/sys ask for the host's uid 0 and no capability
+            attributes |= kernel.MOUNT_ATTR_RDONLY
         tree = kernel.new_filesystem("proc", {}, attributes)
     _mount(box, tree, "/proc")
     os.close(tree)
