@@ -172,7 +172,7 @@ ExitName = (
 
 
 class Restart(Record, frozen=True):
-    """What happens after an exit. DESIGN.md section 6."""
+    """What happens after an exit (docs/reference/restart.md)."""
 
     policy: Literal["never", "on-failure", "on-abnormal", "always"] = "on-failure"
     delay_s: Seconds = field(default=0.5, name="delay")
