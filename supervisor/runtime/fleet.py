@@ -187,11 +187,14 @@ class FleetRuntime:
         chosen = self.select(names)
         met: dict[str, Callable[[Instance], bool]] = {
             "ready": lambda one: one.is_up,
-            "stopped": lambda one: one.status.state in AT_REST,
+            "stopped": lambda one: one.status.state in TERMINAL,
             "exited": lambda one: not one.may_have_child,
         }
         with trio.move_on_after(float("inf") if timeout_s is None else timeout_s):
-            hopeless = (State.FAILED, State.STOPPED) if condition == "ready" else ()  # only a request leaves these
+            hopeless = {
+                "ready": (State.FAILED, State.STOPPED),  # only a request leaves these
+                "stopped": (State.UNKILLABLE,),  # a process of it lives
+            }.get(condition, ())
             await self._until(
                 lambda: all(map(met[condition], chosen)) or any(one.status.state in hopeless for one in chosen)
             )
