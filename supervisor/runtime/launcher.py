@@ -6,8 +6,9 @@ import signal
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack, suppress
+from functools import partial
 
 import msgspec
 import trio
@@ -27,6 +28,9 @@ FRAME_BYTES = 65536
 
 OnPhase = Callable[[PhaseRecord], None]
 OnTerminal = Callable[[int], None]
+# Answers one kind of need of a child: takes the child, the need's detail and the descriptors that came with it (closed
+# by the caller). OSError is told to the child, whose phase fails with its errno and its words.
+Answer = Callable[["Child", str, list[int]], Awaitable[None]]
 
 
 class Child(msgspec.Struct):
@@ -59,6 +63,8 @@ class LaunchOrder(msgspec.Struct):
     on_phase: OnPhase
     on_child: Callable[[Child], None]  # as soon as it is known, which is before it does anything
     on_terminal: OnTerminal | None = None  # takes the pty's master
+    needs: Mapping[str, Answer] = msgspec.field(default_factory=dict)  # beside idmap and terminal
+    cgroup_fd: int = -1  # the directory of the cgroup to be born in; the caller's still
 
     @property
     def name(self) -> str:
@@ -89,7 +95,7 @@ async def launch(
         return record, None
     try:
         fds = {"plan": [plan_fd], "channel": [theirs.fileno()], "stdio": list(order.stdio)}
-        fds |= {"keep": order.keep, "join": join_fds}
+        fds |= {"keep": order.keep, "join": join_fds, "cgroup": [order.cgroup_fd] if order.cgroup_fd >= 0 else []}
         clone_flags = flags.CLONE_NEWUSER * order.plan.new_user | flags.CLONE_NEWPID * order.plan.new_pid
         # Said ahead, to save the child a wait for this process. Should the keeper die before its answer is here, so
         # does the child: its first phase ties it to the keeper. Should this process die, the keeper has the child.
@@ -170,14 +176,8 @@ async def _build(ours: socket.socket, record: SetupRecord, order: LaunchOrder, c
             break
         tokens = unpack(data)
         if tokens[0] == "need":
-            await _answer(
-                ours,
-                tokens[1],
-                [fd for _, _, value in control for (fd,) in struct.iter_unpack("i", value)],
-                order,
-                child,
-                facts,
-            )
+            fds = [fd for _, _, value in control for (fd,) in struct.iter_unpack("i", value)]
+            await _answer(ours, tokens[1], tokens[2], fds, order, child, facts)
         elif tokens[0] == "exec":
             record.frame(tokens)
         else:
@@ -204,13 +204,16 @@ async def _raise_if_keeper_died(child: Child) -> ExitStatus:
 
 
 async def _answer(
-    ours: socket.socket, what: str, fds: list[int], order: LaunchOrder, child: Child, facts: HostFacts
+    ours: socket.socket, what: str, detail: str, fds: list[int], order: LaunchOrder, child: Child, facts: HostFacts
 ) -> None:
+    """Give up where the child dies meanwhile: a helper may hang, and the child's number may become another's."""
     try:
         if what == "idmap":
-            await _write_maps_of(child, order.plan, facts)
+            await _while_it_lives(child, partial(write_maps, child.pid, order.plan, facts))
         elif what == "terminal" and order.on_terminal is not None:
             order.on_terminal(fds.pop())
+        elif (answer := order.needs.get(what)) is not None:
+            await _while_it_lives(child, partial(answer, child, detail, fds))
         else:
             raise OSError(errno.EINVAL, f"nobody answers the need {what!r}")  # noqa: TRY301
     except OSError as error:
@@ -221,13 +224,12 @@ async def _answer(
         close_all(fds)
 
 
-async def _write_maps_of(child: Child, plan: Plan, facts: HostFacts) -> None:
-    """Give up where the child dies meanwhile: the helper may hang, and the number may become another's. OSError."""
+async def _while_it_lives(child: Child, answer: Callable[[], Awaitable[None]]) -> None:
     failure: OSError | None = None
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_cancel_at_exit, child, nursery.cancel_scope)
         try:
-            await write_maps(child.pid, plan, facts)
+            await answer()
         except OSError as error:
             failure = error
         nursery.cancel_scope.cancel()

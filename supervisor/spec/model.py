@@ -1,37 +1,33 @@
 """What a worker is: the spec, parsed and validated, every default filled in. Immutable.
 
 Numbers carry their unit in the Python name; the TOML key is the name without it (`delay = "0.5s"` is `delay_s`).
-`x-unit` and `x-form` tell the loader how a value is written; a description says what is allowed.
 """
 
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta, field
 
-DURATION = {"x-unit": "duration"}
-SIZE = {"x-unit": "size"}
-LONGEST_S = 1_000_000_000  # some 31 years: no timer needs more
+from supervisor.spec.fields import SIZE, HostPath, InnerPath, PositiveSeconds, Record, Seconds, SignalName, UtsName
+from supervisor.spec.model_sandbox import Limits, Mount, Namespaces, Network, Rootfs, Security, TimeOffsets
 
-Seconds = Annotated[float, Meta(ge=0, le=LONGEST_S, extra_json_schema=DURATION)]
-PositiveSeconds = Annotated[float, Meta(gt=0, le=LONGEST_S, extra_json_schema=DURATION)]
-Bytes = Annotated[int, Meta(ge=0, le=2**63 - 1, extra_json_schema=SIZE)]
-HostPath = Annotated[str, Meta(min_length=1, description="a path on the host", extra_json_schema={"x-form": "path"})]
-InnerPath = Annotated[
-    str,
-    Meta(description='an absolute path inside the sandbox, such as "/srv"', extra_json_schema={"x-form": "inner-path"}),
+__all__ = [
+    "ExitName",
+    "Fleet",
+    "Limits",
+    "Log",
+    "Mount",
+    "Namespaces",
+    "Network",
+    "Ready",
+    "Restart",
+    "Rootfs",
+    "Security",
+    "Stop",
+    "Supervisor",
+    "TimeOffsets",
+    "Worker",
+    "instance_names",
 ]
-SignalName = Annotated[
-    str, Meta(description='a signal\'s name, such as "SIGTERM" or "TERM"', extra_json_schema={"x-form": "signal"})
-]
-UtsName = Annotated[
-    str,
-    Meta(description="letters, digits, hyphens and dots, at most 64 bytes", extra_json_schema={"x-form": "uts-name"}),
-]
-
-
-class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=False):
-    """The base of every table."""
 
 
 class Supervisor(Record, frozen=True):
@@ -40,111 +36,6 @@ class Supervisor(Record, frozen=True):
     start_concurrency: Annotated[int, Meta(ge=1, le=1024)] = 8
     adopt_timeout_s: Seconds = field(default=30.0, name="adopt_timeout")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-
-
-class Rootfs(Record, frozen=True):
-    """Where the sandbox's root comes from: a read-only view of the host, or a directory."""
-
-    kind: Literal["host", "dir"] = "host"
-    path: HostPath | None = None  # kind = dir
-    writable: bool = False  # kind = dir
-
-
-# true: a new one; false: the supervisor's own; else "worker:NAME", "pid:N" or "path:FILE": join that one.
-Namespace = (
-    bool
-    | Annotated[
-        str,
-        Meta(
-            pattern=r"^(worker:.+|pid:[1-9][0-9]{0,9}|path:.+)$",
-            description='true, false, "worker:NAME", "pid:N" or "path:FILE"',
-            extra_json_schema={"x-form": "reference"},
-        ),
-    ]
-)
-
-
-class Namespaces(Record, frozen=True):
-    """Which namespaces are new, shared with the supervisor, or joined. The network has its own key."""
-
-    user: Namespace = True
-    pid: Namespace = True
-    mount: Namespace = True
-    uts: Namespace = True
-    ipc: Namespace = True
-    cgroup: Namespace = True
-    time: Namespace = False
-
-
-OffsetSeconds = Annotated[int, Meta(ge=-LONGEST_S, le=LONGEST_S, extra_json_schema=DURATION)]
-
-
-class TimeOffsets(Record, frozen=True):
-    """Added to the clocks of a new time namespace."""
-
-    monotonic_s: OffsetSeconds = field(default=0, name="monotonic")
-    boottime_s: OffsetSeconds = field(default=0, name="boottime")
-
-
-class Network(Record, frozen=True):
-    """none (loopback only), host, or an existing namespace: worker:NAME, pid:N, path:FILE."""
-
-    mode: Annotated[
-        str,
-        Meta(
-            pattern=r"^(none|host|worker:.+|pid:[1-9][0-9]{0,9}|path:.+)$",
-            description='"none", "host", "worker:NAME", "pid:N" or "path:FILE"',
-            extra_json_schema={"x-form": "reference"},
-        ),
-    ] = "none"
-
-
-class Mount(Record, frozen=True):
-    """One mount of the user's, in file order."""
-
-    type: Literal["bind", "tmpfs"]
-    target: InnerPath
-    source: HostPath | None = None  # bind
-    options: tuple[Literal["ro", "rw", "rbind", "bind", "nosuid", "nodev", "noexec"], ...] = ()
-    size_bytes: Bytes | None = field(default=None, name="size")  # tmpfs
-    mode: Annotated[str, Meta(pattern=r"^[0-7]{3,4}$", description='an octal mode, such as "1777"')] | None = (
-        None  # tmpfs
-    )
-
-
-CapabilityName = Annotated[
-    str,
-    Meta(
-        description='a capability\'s name, such as "CAP_CHOWN" or "chown"', extra_json_schema={"x-form": "capability"}
-    ),
-]
-
-
-class Security(Record, frozen=True):
-    """What the workload may do. Capabilities by name, with or without CAP_."""
-
-    capabilities: tuple[CapabilityName, ...] = ()
-    no_new_privs: bool = True
-
-
-RLIM_MAX = 2**63 - 1
-Limit = Annotated[int, Meta(ge=0, le=RLIM_MAX)] | Literal["unlimited"]
-SizeLimit = Bytes | Literal["unlimited"]
-TimeLimit = Annotated[int, Meta(ge=0, le=LONGEST_S, extra_json_schema=DURATION)] | Literal["unlimited"]
-
-
-class Limits(Record, frozen=True):
-    """Resource limits (setrlimit(2)); soft and hard alike."""
-
-    nofile: Limit | None = None  # None: the hard limit as inherited, the soft one at most 1024
-    nproc: Limit | None = None
-    core: SizeLimit | None = None
-    fsize: SizeLimit | None = None
-    memlock: SizeLimit | None = None
-    stack: SizeLimit | None = None
-    data: SizeLimit | None = None
-    cpu_s: TimeLimit | None = field(default=None, name="cpu_time")
-    address_space: SizeLimit | None = field(default=None, name="as")
 
 
 TcpAddress = Annotated[

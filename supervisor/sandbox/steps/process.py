@@ -1,0 +1,42 @@
+"""The workload's process: whether it is one apart from PID 1, its session, its execve."""
+
+from supervisor.sandbox.steps.step import Step
+from supervisor.spec.facts import HostFacts
+from supervisor.spec.model import Limits, Worker
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SOFT_NOFILE = 1024  # what programs that use select(2) rely on; the hard limit stays (systemd does the same)
+
+
+def differs_from_init(worker: Worker, *, terminal: bool) -> bool:
+    """Say whether the workload needs a process apart from PID 1 before it executes.
+
+    Limits and capabilities would be PID 1's too, a terminal is its session leader's, only a pid namespace ends the
+    workload with its PID 1, and vfork(2) into a new time namespace was EINVAL before Linux 6.1. Else PID 1 makes all
+    that the workload is to be of itself, and spawns it by vfork: no memory is copied.
+    """
+    spaces = worker.namespaces
+    apart = terminal or bool(worker.security.capabilities) or worker.limits != Limits()
+    return apart or spaces.pid is not True or spaces.time is not False
+
+
+def descriptor_step(worker: Worker) -> Step:
+    """fd.close."""
+    return Step("fd.close", "keep 0-2", (SOFT_NOFILE if worker.limits.nofile is None else "",))
+
+
+def exec_step(worker: Worker, facts: HostFacts, *, stays: bool) -> Step:
+    """Its environment is built from nothing."""
+    environment = {"PATH": DEFAULT_PATH, "HOME": _home(worker, facts), "LANG": "C.UTF-8"}
+    if facts.timezone:
+        environment["TZ"] = facts.timezone
+    environment |= worker.env
+    words = [f"{key}={value}" for key, value in environment.items()]
+    return Step("exec", " ".join(worker.command), (int(stays), len(worker.command), *worker.command, *words))
+
+
+def _home(worker: Worker, facts: HostFacts) -> str:
+    """A place that exists and, in the host view, can be written to."""
+    if worker.namespaces.mount is False:
+        return facts.home
+    return "/tmp" if worker.rootfs.kind == "host" else "/"
