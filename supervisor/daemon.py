@@ -11,11 +11,12 @@ from functools import partial
 import trio
 
 from supervisor import __version__
-from supervisor.control import server
+from supervisor.control import exec_server, server
 from supervisor.control.sockets import SocketTaken
 from supervisor.host.facts import gather
 from supervisor.runtime.directories import DirectoryError, private_directory
 from supervisor.runtime.fleet import FleetRuntime
+from supervisor.runtime.id_book import IdBook
 from supervisor.runtime.keeper_link import AdoptionError, KeeperGoneError
 from supervisor.runtime.keepers import Keepers
 from supervisor.runtime.lock import LockedError, lock
@@ -94,6 +95,7 @@ class Daemon:
         self._runtime = runtime
         self._state = state
         self._read_config = read_config
+        self._ids = IdBook(state, os.geteuid())
         self._notifier = Notifier.from_environ(environ, self.bus)
         METRICS.attach(self.bus)
 
@@ -126,7 +128,7 @@ class Daemon:
             bus=self.bus,
             keepers=keepers,
             state=state,
-            facts=gather(self._environ),
+            facts=self._ids.assign(self._spec, gather(self._environ), self.bus.publish),
             nursery=nursery,
             state_directory=self._state,
             start_concurrency=self._spec.supervisor.start_concurrency,
@@ -137,7 +139,7 @@ class Daemon:
         nursery.start_soon(self._obey, signals, fleet)
         await self._listen(nursery, fleet, socket)
         if held:
-            self.bus.publish("daemon.adopted", workers=len(held), keeper_pid=keepers.pid)
+            self.bus.publish("daemon.adopted", workers=sum("/" not in one.name for one in held), keeper_pid=keepers.pid)
         await fleet.begin(held, states, keeper)
         self._notifier.ready()
         self.bus.publish("daemon.ready", instances=len(fleet.instances), keeper_pid=keepers.pid, socket=socket)
@@ -149,6 +151,7 @@ class Daemon:
     async def _listen(self, nursery: trio.Nursery, fleet: FleetRuntime, socket: str) -> None:
         try:
             await nursery.start(server.serve, fleet, socket)
+            await nursery.start(exec_server.serve, fleet, paths.exec_socket(socket))
         except (OSError, SocketTaken) as error:
             if not fleet.services.keepers.adopted:
                 await fleet.services.keepers.dismiss()  # it would wait for the next daemon with nothing to give
@@ -165,7 +168,7 @@ class Daemon:
 
     def _follow(self, services: Services, new: Fleet) -> None:
         """Apply what a reload changes of the daemon itself."""
-        services.facts = gather(self._environ)
+        services.facts = self._ids.assign(new, gather(self._environ), self.bus.publish)
         configure(new.supervisor.log_level)
         self.bus.set_level(new.supervisor.log_level)
 

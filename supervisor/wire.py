@@ -4,7 +4,7 @@ No value that reaches a system call can hold a NUL, so NUL is the only separator
 Strings travel as UTF-8 with surrogate escapes (what os.fsencode does), numbers in decimal.
 """
 
-PROTOCOL = 1
+PROTOCOL = 2
 MAX_MESSAGE_BYTES = 64 * 1024
 
 

@@ -24,6 +24,7 @@ class Program:
         self.user = user
         self.bin = folder
         self.wrapper: list[str] = []  # words before the command: unshare, prlimit
+        self.identity = user.identity()  # keywords of Popen
         self.top = Path(tempfile.mkdtemp(prefix="nsvisor-test-"))
         self.top.chmod(0o700)
         user.owns(self.top)
@@ -60,7 +61,7 @@ class Program:
             "cwd": self.top,
             "text": True,
             "stdin": subprocess.DEVNULL,
-            **self.user.identity(),
+            **self.identity,
             **options,
         }
         return subprocess.Popen([*self.wrapper, str(self.bin / "nsvisor"), *args], **settings)  # type: ignore[call-overload, no-any-return]

@@ -2,8 +2,11 @@
 
 import errno
 import os
+import platform
 import re
 import signal
+import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -11,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 
@@ -21,19 +25,46 @@ from supervisor.nsinit.operations import process as operations
 from supervisor.nsinit.operations import root
 from supervisor.runtime import incarnation
 from supervisor.runtime.keeper_process import scope_command
+from supervisor.runtime.output import open_pipes
 from supervisor.sandbox.hints import hint
-from supervisor.spec.model import Limits, Mount, Namespaces, Network, Rootfs, TimeOffsets
-from tests.accounts import Account
+from supervisor.sandbox.plan import compile_plan
+from supervisor.spec.model import Limits, Mount, Namespaces, Network, Rootfs, Security, TimeOffsets
+from supervisor.spec.seccomp import Comparison, Rule
+from tests.accounts import Account, me
+from tests.cgroups import delegated
+from tests.e2e import test_exec, test_pasta
+from tests.e2e.daemons import running
+from tests.e2e.private_network import private_network
 from tests.kernel import test_clone, traps
 from tests.kernel.apart import apart, enter, fork
+from tests.kernel.apart import place as mount_point
 from tests.kernel.traps import refusal
-from tests.nsinit import test_clocks, test_go, test_handover, test_mounts, test_outer, test_root
+from tests.nsinit import (
+    test_clocks,
+    test_go,
+    test_handover,
+    test_hidden,
+    test_landlock,
+    test_locks,
+    test_masks,
+    test_mount_types,
+    test_mounts,
+    test_old_kernels,
+    test_outer,
+    test_overlay,
+    test_root,
+    test_sealed,
+    test_seccomp,
+    test_secrets,
+)
 from tests.nsinit.keepers import Keeper, running_keeper, wait_readable
 from tests.nsinit.people import Who, somebody
 from tests.nsinit.probes import census, python
 from tests.nsinit.roots import Folder
 from tests.nsinit.sandboxes import Failure, launched, output_of, run, worker
 from tests.nsinit.test_ids import subordinate
+from tests.program import Program
+from tests.runtime import test_cgroup
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "gotchas.md"
 
@@ -167,6 +198,44 @@ def test_maps_of_a_process_that_is_not_dumpable(unprivileged: Account, keeper: K
     assert run(keeper, box).failure is None
 
 
+def test_one_mapped_id_keeps_the_callers_groups(nsvisor: Program) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to give the caller a group")
+    file = nsvisor.write("of-the-group", "readable\n")
+    nsvisor.top.chmod(0o711)
+    os.chown(file, 0, 4)
+    file.chmod(0o640)
+    words = ["--log-phases", "--json", "--uid", "self", "--ro-bind", str(file), "/file", "--", "cat", "/file"]
+    for mapped, said in (([], "readable\n"), (["--auto-id"], "")):
+        done = nsvisor.popen("run", *mapped, *words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, extra_groups=[4])
+        out, log = done.communicate(timeout=20)
+        assert out == said
+        assert ("1 of the caller's supplementary groups stay" in log) is not bool(mapped)
+
+
+def test_a_slice_cannot_pass_a_closed_directory(keeper: Keeper, folder: Folder) -> None:
+    ranges = (f"0:{subordinate(keeper)}:10",)
+    place = folder.directory("closed", mode=0o700)
+    (place / "below").mkdir(mode=0o755)
+    mounts = (Mount("bind", "/data", str(place / "below")),)
+    box = worker("true", user=0, uid_map=ranges, gid_map=ranges, mounts=mounts)
+    failure = run(keeper, box).failure
+    assert failure is not None
+    assert (failure.phase, failure.number) == ("mount.bind", errno.EACCES)
+    place.chmod(0o711)
+    assert run(keeper, box).failure is None
+
+
+def test_a_worker_of_another_id_reopens_its_output() -> None:
+    """The e2e tests have one do it."""
+    pipes = open_pipes()
+    try:
+        assert {stat.S_IMODE(os.fstat(fd).st_mode) for fd in pipes} == {0o622}
+    finally:
+        for fd in pipes:
+            os.close(fd)
+
+
 def test_setresuid_empties_the_capabilities(keeper: Keeper) -> None:
     if os.geteuid() == 0:
         assert apart(traps.capabilities_after_a_change_of_ids) == 0
@@ -195,6 +264,28 @@ def test_a_namespace_quota_of_zero_is_enospc(who: Who) -> None:
 def test_ubuntu_takes_the_capabilities_away_later() -> None:
     for phase, name in (("id.map", "EACCES"), ("net.loopback", "EPERM")):
         assert "apparmor_restrict_unprivileged_userns" in str(hint(phase, name))
+
+
+def test_inheritable_capabilities_meet_those_of_files(keeper: Keeper) -> None:
+    assert census(keeper)["status"]["CapInh"] == "0" * 16
+    kept = Security(capabilities=("CAP_NET_RAW",), ambient=())
+    assert census(keeper, security=kept)["status"]["CapInh"] == "0" * 16
+
+
+def test_the_limit_of_user_namespaces_must_be_set_early(keeper: Keeper) -> None:
+    test_locks.test_no_further_user_namespaces(keeper)
+    plan = compile_plan(worker("true"), 0, keeper.who.facts)
+    (seal,) = (step for step in plan.steps if step.phase == "userns.seal")
+    steps = [step for step in plan.steps if step is not seal]
+    at = [step.phase for step in steps].index("cap.drop") + 1
+    failure = run(keeper, msgspec.structs.replace(plan, steps=(*steps[:at], seal, *steps[at:]))).failure
+    assert failure is not None
+    assert (failure.phase, failure.number) in {("userns.seal", errno.EACCES), ("userns.seal", errno.EROFS)}
+    test_locks.test_that_one_would_undo_it(keeper)
+
+
+def test_a_sealed_user_namespace_takes_no_joiner(keeper: Keeper) -> None:
+    test_locks.test_a_sandbox_that_joins_a_sealed_one(keeper)
 
 
 # -- mounts
@@ -261,6 +352,67 @@ def test_pivot_root_on_an_initramfs(unprivileged: Account, folder: Folder) -> No
     assert apart(covered, unprivileged) == (["old"], ["new"])
 
 
+def test_the_old_root_is_not_always_the_uppermost(unprivileged: Account) -> None:
+    """With a tmpfs over the old root, and the new one over that."""
+
+    def pivot() -> list[str]:
+        enter(clone.CLONE_NEWNS)
+        mounts.set_propagation("/", mounts.MS_REC | mounts.MS_SLAVE)
+        for name in ("covering", "new"):
+            tree = mounts.new_filesystem("tmpfs", {}, 0)
+            os.mkdir(name, dir_fd=tree)
+            mounts.attach(tree, mount_point("/"))
+        os.fchdir(tree)
+        mounts.pivot_root_here()
+        os.chdir("/")
+        return [*os.listdir("/"), *os.listdir("/..")]
+
+    assert apart(pivot, unprivileged) == ["new", "new"]
+
+
+def test_the_same_upper_directory_mounts_twice(keeper: Keeper, folder: Folder) -> None:
+    test_overlay.test_an_upper_has_one_user_and_the_next_when_that_has_ended(
+        keeper, test_overlay.Layers(folder), init=True
+    )
+
+
+def test_a_layer_that_is_not_mounted_is_einval(keeper: Keeper, folder: Folder) -> None:
+    test_overlay.test_what_is_written_over_the_root_is_thrown_away(keeper, test_overlay.Layers(folder))
+
+
+def test_a_classic_remount_sets_every_flag_anew(who: Who, folder: Folder) -> None:
+    test_old_kernels.test_what_lies_below_a_bind_is_closed_too(who, folder)
+
+
+def test_a_path_can_be_another_one_when_it_is_covered(who: Who, keeper: Keeper, folder: Folder) -> None:
+    test_masks.test_a_link_in_the_root_does_not_lead_a_cover_astray(keeper, folder)
+    test_masks.test_a_null_device_that_is_another_hides_nothing(who)
+
+
+def test_a_setting_meant_for_proc_can_land_elsewhere(keeper: Keeper, folder: Folder) -> None:
+    test_masks.test_a_setting_goes_to_no_file_that_lies_over_it(keeper, folder)
+
+
+def test_settings_of_ipc_want_the_id_0(keeper: Keeper) -> None:
+    test_masks.test_a_setting_of_ipc_wants_the_id_0(keeper)
+
+
+def test_the_hosts_root_needs_no_capability_in_proc(program_bin: Path, unprivileged: Account) -> None:
+    with running_keeper(somebody("root", unprivileged, program_bin)) as keeper:
+        opens = "exec 3<> /proc/sys/kernel/panic_on_oops && echo open"
+        bare = output_of(keeper, worker(opens, masked_paths=(), readonly_paths=()))
+        assert (bare, run(keeper, worker(opens)).out) == ("open", "")
+
+
+def test_a_tmpfs_can_be_swapped_out(unprivileged: Account, keeper: Keeper) -> None:
+    test_secrets.test_they_lie_on_a_file_system_that_is_closed_and_never_swapped_out(keeper, None)
+    assert refusal(traps.tmpfs_without_swap, unprivileged) == errno.EINVAL
+
+
+def test_a_bound_device_is_closed_by_nodev(keeper: Keeper) -> None:
+    test_mount_types.test_a_device_needs_the_option_for_it(keeper)
+
+
 def test_a_working_directory_that_is_unreachable(keeper: Keeper, folder: Folder) -> None:
     test_root.test_a_working_directory_that_leads_out(keeper, folder, "inside")
 
@@ -313,12 +465,44 @@ def test_sigpipe_is_ignored_in_children_of_python(keeper: Keeper) -> None:
 def test_limits_come_late(keeper: Keeper) -> None:
     tight = Limits(nofile=4, nproc=0, data=1 << 24, address_space=1 << 26)
     assert run(keeper, worker(["/bin/true"], limits=tight)).status == 0
+    test_landlock.test_a_limit_of_descriptors_comes_after_the_paths(keeper)
+
+
+def test_landlock_denies_renames_unasked(keeper: Keeper) -> None:
+    test_landlock.test_only_what_is_written_down_is_restricted(keeper)
+
+
+def test_the_oom_score_is_the_hosts_to_lower(keeper: Keeper) -> None:
+    failure = failure_of(keeper, limits=Limits(oom_score_adj=-999))
+    assert (failure.phase, failure.number) == ("limit.oom", errno.EACCES)
 
 
 def test_setrlimit_says_valueerror(keeper: Keeper) -> None:
     failure = failure_of(keeper, limits=Limits(nofile=1 << 40))
     assert (failure.phase, failure.number, failure.syscall) == ("limit.rlimit", errno.EPERM, "setrlimit")
     assert "over the hard limit" in failure.text
+
+
+def test_an_ioctls_number_has_32_bits_a_filter_sees_64(keeper: Keeper) -> None:
+    calls = [("ioctl", (1, 0x5412 | 1 << 32, 0), errno.EPERM)]
+    assert test_seccomp.answers(keeper, calls) == [errno.EPERM]
+    plain = Comparison(1, "SCMP_CMP_EQ", 0x5412)  # as flatpak had it
+    security = test_seccomp.own("SCMP_ACT_ALLOW", Rule(("ioctl",), "SCMP_ACT_ERRNO", errno.EXDEV, (plain,)))
+    assert test_seccomp.answers(keeper, calls, security=security) != [errno.EXDEV]
+
+
+def test_clone3_hides_its_flags(keeper: Keeper) -> None:
+    assert test_seccomp.answers(keeper, [("clone3", (0, 0), 0)]) == [errno.ENOSYS]
+    assert output_of(keeper, python(test_seccomp.PROGRAMS["threads"]))
+
+
+def test_a_filter_must_not_starve_pid_1(keeper: Keeper) -> None:
+    test_seccomp.test_pid_1_is_spared_a_strict_profile(keeper)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="needs x86_64")
+def test_another_architectures_calls_have_other_numbers(keeper: Keeper) -> None:
+    test_seccomp.test_calls_of_32_bits_and_of_x32(keeper)
 
 
 def test_prctl_reads_all_five_arguments(unprivileged: Account, keeper: Keeper) -> None:
@@ -366,6 +550,21 @@ def test_enoent_for_a_file_that_exists(keeper: Keeper, folder: Folder) -> None:
     assert "home directory" in str(hint("exec", "ENOENT", "/home/ada/tool"))
 
 
+def test_who_enters_a_sandbox_is_seen_in_it(keeper: Keeper) -> None:
+    test_hidden.test_all_could_be_had_of_one_that_is_not_hidden(keeper)
+    test_hidden.test_nothing_can_be_had_of_it(keeper, pid_namespace=True)
+
+
+def test_a_command_may_be_our_own_interpreter(keeper: Keeper, who: Who, folder: Folder) -> None:
+    test_sealed.test_the_keepers_interpreter_cannot_be_written_to(keeper)
+    test_sealed.test_one_that_its_user_could_write_to_is_copied(who, folder)
+    test_sealed.test_a_trap_in_the_commands_place(keeper, folder)
+
+
+def test_a_descriptor_of_a_file_can_be_opened_again(nsvisor: Program) -> None:
+    test_exec.test_files_go_in_as_what_flows_through_them(nsvisor)
+
+
 # -- Python and systemd
 
 
@@ -402,3 +601,51 @@ def test_startlimit_settings_belong_to_the_unit() -> None:
         in_unit, _, in_service = unit.partition("\n[Service]\n")
         assert {"StartLimitIntervalSec=60", "StartLimitBurst=5"} <= set(in_unit.splitlines())
         assert "StartLimit" not in in_service
+
+
+# -- Control groups
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    with delegated(me()) as tree:
+        yield tree
+
+
+def test_pasta_opens_the_hosts_loopback(nsvisor: Program) -> None:
+    with private_network() as network:
+        test_pasta.test_the_same_reach_with_pastas_own_defaults(network)
+        test_pasta.test_the_hosts_loopback_is_out_of_reach(network.wrap(nsvisor), network, "127.0.0.1")
+
+
+def test_roots_pasta_cannot_be_nobody(root_nsvisor: Program) -> None:
+    with private_network() as network:
+        test_pasta.test_run_reaches_an_address_of_the_host(network.wrap(root_nsvisor), network)
+
+
+def test_a_namespace_held_open_stays(nsvisor: Program) -> None:
+    with private_network() as network:
+        test_pasta.test_published_ports_answer_and_a_stop_leaves_no_pasta(network.wrap(nsvisor), network)
+
+
+def test_an_old_pasta_loses_translated_udp(nsvisor: Program) -> None:
+    with private_network() as network, running(network.wrap(nsvisor), test_pasta.FLEET) as daemon:
+        daemon.wait_state("web", "ready")
+        test_pasta.answered(network)
+        assert network.ask(8053, b"x", kind=socket.SOCK_DGRAM) == b"udp x"
+
+
+def test_a_killed_cgroup_kills_newcomers(place: Path) -> None:
+    test_cgroup.killed_cgroup_kills_newcomers(place)
+
+
+def test_a_cgroup_with_controllers_takes_no_process(place: Path) -> None:
+    test_cgroup.cgroup_with_controllers_takes_no_process(place)
+
+
+def test_limits_without_controllers_are_ignored(place: Path) -> None:
+    test_cgroup.limits_without_controllers_are_ignored(place)
+
+
+async def test_a_frozen_process_hears_nothing(place: Path) -> None:
+    await test_cgroup.frozen_process_hears_nothing(place)

@@ -60,7 +60,8 @@ def request(
 
     accepted, waited = ask(settings, question)
     if as_json:
-        print_json({"instances": accepted.instances, "met": waited.met, "missing": waited.missing})
+        met = {} if condition is None else {"met": waited.met, "missing": waited.missing}
+        print_json({"instances": accepted.instances, **met})
     else:
         print("\n".join(accepted.instances))
     return report_missing(waited, condition, timeout)

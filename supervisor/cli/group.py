@@ -19,10 +19,13 @@ class Verb(NamedTuple):
 VERBS = {
     "daemon": Verb("Run the supervisor in the foreground"),
     "run": Verb("Run one command in a sandbox, without a daemon"),
+    "exec": Verb("Run one command in the sandbox of a running worker"),
     "start": Verb("Start workers"),
     "stop": Verb("Stop workers, until they are started by hand"),
     "restart": Verb("Stop workers and start them again"),
     "kill": Verb("Send a signal to workers"),
+    "pause": Verb("Freeze all processes of workers"),
+    "unpause": Verb("Let paused workers go on"),
     "ps": Verb("List the instances"),
     "logs": Verb("Show what workers print"),
     "events": Verb("Show what happens, as it happens"),

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 import click
 
+from supervisor.cli.common import json_option
+from supervisor.cli.output import print_json
 from supervisor.cli.units import quote, system_unit, user_unit
 
 MARK = "# Written by `nsvisor install-unit`."
@@ -64,7 +66,8 @@ def next_steps(*, system: bool) -> str:
 @click.option("--system", is_flag=True, help="Write the unit of the system manager, which runs the daemon as root.")
 @click.option("--print", "only_print", is_flag=True, help="Print the unit and write nothing.")
 @click.option("--force", is_flag=True, help="Replace a unit that this command did not write.")
-def command(system: bool, only_print: bool, force: bool) -> None:
+@json_option()
+def command(system: bool, only_print: bool, force: bool, as_json: bool) -> None:
     """Write the systemd unit for this installation of nsvisor.
 
     Writes ~/.config/systemd/user/nsvisor.service with the paths of this program, and says what to do next.
@@ -73,7 +76,10 @@ def command(system: bool, only_print: bool, force: bool) -> None:
     program = " ".join(quote(word) for word in program_words(sys.executable))
     text = system_unit(program) if system else user_unit(program)
     if only_print:
-        click.echo(text, nl=False)
+        if as_json:
+            print_json({"unit": text})
+        else:
+            click.echo(text, nl=False)
         return
     path = unit_path(os.environ, system=system)
     try:
@@ -85,5 +91,8 @@ def command(system: bool, only_print: bool, force: bool) -> None:
     except OSError as error:
         hint = "; run this as root" if system and os.geteuid() != 0 else ""
         raise click.ClickException(f"cannot write {path}: {error.strerror}{hint}") from error
+    if as_json:
+        print_json({"path": path, "written": written})
+        return
     click.echo(f"{'wrote' if written else 'unchanged:'} {path}", err=True)
     click.echo(next_steps(system=system), err=True)

@@ -52,6 +52,17 @@ class Line(NamedTuple):
         """Its time; 0 for what is not in the format, so that it comes at once."""
         return self.stored.t if self.stored is not None else 0.0
 
+    def is_partial(self) -> bool:
+        """Whether it goes on in the next one of its stream."""
+        return self.stored is not None and self.stored.p
+
+    def continues(self, before: "Line") -> bool:
+        """Whether it is the next piece of a partial one."""
+        ours, theirs = self.stored, before.stored
+        if ours is None or theirs is None or not theirs.p:
+            return False
+        return (self.instance, ours.s, ours.i) == (before.instance, theirs.s, theirs.i)
+
 
 class Selection(NamedTuple):
     """Which lines are wanted."""
@@ -83,19 +94,29 @@ def merged(readers: Mapping[str, LogReader], selection: Selection, count: int | 
     return heapq.merge(*(lines(name, reader) for name, reader in readers.items()), key=Line.when)
 
 
-def show(line: Line, *, several: bool, timestamps: bool, as_json: bool) -> None:
-    """Print one line; with its instance's name if there are several."""
+def show(line: Line, before: Line | None, *, several: bool, timestamps: bool, as_json: bool) -> None:
+    """Print one line; with its instance's name if there are several. A piece of a long line goes on where it ended.
+
+    before: the line that was printed before this one.
+    """
     if as_json:
         print(_as_json(line, several), flush=True)
         return
+    goes_on = before is not None and line.continues(before)
+    if before is not None and before.is_partial() and not goes_on:
+        print()
+    end = "" if line.is_partial() else "\n"
     text = line.stored.text() if line.stored is not None else line.raw.decode(errors="replace")
     if sys.stdout.isatty():
         text = CONTROLS.sub(_visible, text)
+    if goes_on:
+        print(text, end=end, flush=True)
+        return
     if timestamps and line.stored is not None:
         from supervisor.cli.times import clock  # noqa: PLC0415
 
         text = f"{clock(line.stored.t)} {text}"
-    print(f"{line.instance} | {text}" if several else text, flush=True)
+    print(f"{line.instance} | {text}" if several else text, end=end, flush=True)
 
 
 def _visible(match: re.Match[str]) -> str:

@@ -62,15 +62,20 @@ def command(
         return 1
     several = len(paths) > 1
     readers = {name: LogReader(path) for name, path in paths.items()}
+    before: Line | None = None
     for line in merged(readers, selection, count):
-        show(line, several=several, timestamps=timestamps, as_json=as_json)
+        show(line, before, several=several, timestamps=timestamps, as_json=as_json)
+        before = line
     while follow:
         new = [
             Line.read(name, raw) for name, reader in readers.items() for raw in reader.fresh() if selection.wants(raw)
         ]
         for line in sorted(new, key=Line.when):
-            show(line, several=several, timestamps=timestamps, as_json=as_json)
+            show(line, before, several=several, timestamps=timestamps, as_json=as_json)
+            before = line
         time.sleep(POLL_S)
+    if before is not None and before.is_partial() and not as_json:
+        print()
     return 0
 
 

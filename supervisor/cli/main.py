@@ -8,12 +8,13 @@ from supervisor import __version__
 
 OK, FAILED, USAGE, UNKNOWN_NAME, NO_DAEMON = range(5)
 INTERRUPTED = 130
+OWN_STATUS = 125  # of `run` and `exec`, whose lower ones are the command's
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status.
 
-    0 done, 1 failed, 2 wrong usage, 3 no such worker, 4 no daemon (`run` has its own, see its help).
+    0 done, 1 failed, 2 wrong usage, 3 no such worker, 4 no daemon (`run` and `exec` have their own, see their help).
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words == ["--version"]:
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx is not None else "nsvisor"
         print(f"cannot run `{command}`: {error.format_message()} (see `{command} --help`)", file=sys.stderr)
-        return USAGE
+        return OWN_STATUS if error.ctx is not None and error.ctx.command.name in ("run", "exec") else USAGE
     except click.ClickException as error:
         print(error.format_message(), file=sys.stderr)
         return error.exit_code

@@ -64,13 +64,20 @@ def _from_daemon(settings: Settings, name: str) -> "list[Plan] | None":
 
 def _from_file(settings: Settings, name: str) -> "list[Plan]":
     """Raises ConfigError, UnknownName."""
+    from msgspec.structs import replace  # noqa: PLC0415
+
     from supervisor.host.facts import gather  # noqa: PLC0415
+    from supervisor.runtime.id_book import preview  # noqa: PLC0415
     from supervisor.sandbox.plan import compile_plan  # noqa: PLC0415
+    from supervisor.spec.cgroup_files import CONTROLLERS  # noqa: PLC0415
+    from supervisor.spec.facts import CgroupFacts  # noqa: PLC0415
     from supervisor.spec.model import instance_names  # noqa: PLC0415
     from supervisor.spec.names import UnknownName, nearest  # noqa: PLC0415
+    from supervisor.spec.paths import state_dir  # noqa: PLC0415
 
     fleet = load(settings)
-    facts = gather(os.environ)
+    facts = preview(fleet, gather(os.environ), state_dir(os.environ, os.geteuid()))
+    facts = replace(facts, cgroups=CgroupFacts(usable=True, controllers=CONTROLLERS))  # only a daemon can tell
     names = {worker: instance_names(spec) for worker, spec in fleet.workers.items()}
     plans = [
         compile_plan(fleet.workers[worker], index, facts)

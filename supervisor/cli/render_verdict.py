@@ -73,6 +73,8 @@ def _up(detail: InstanceDetail) -> str:
     view = detail.instance
     if view.state == "creating":
         return f"{view.name}'s sandbox is being built since {words.span(view.in_state_s)}."
+    if view.paused:
+        return f"{view.name} (pid {view.pid}) is paused: `nsvisor unpause {view.name}` lets it go on."
     since = f"since {words.span(view.uptime_s)}" if view.uptime_s is not None else "now"
     sentence = f"{view.name} runs {since} as pid {view.pid}"
     if view.state == "running":
@@ -102,12 +104,22 @@ def _ended(view: InstanceView) -> str:
 def how(record: ExitRecord) -> str:
     """How it ended, as a clause."""
     ran = f" after {words.span(record.uptime_s)}"
+    if record.oom_killed and record.cause in ("exit", "signal"):
+        figures = [
+            f"{name} {words.size(value)}"
+            for name, value in (("limit", record.memory_max_bytes), ("peak", record.memory_peak_bytes))
+            if value is not None
+        ]
+        known = f" ({', '.join(figures)})" if figures else ""
+        return f"it ran out of memory{known} and was killed{ran}"
     match record.cause:
         case "exit":
             return f"it exited with code {record.code}{ran}"
         case "signal":
             core = " and left a core dump" if record.core_dumped else ""
             return f"it was killed by {record.signal}{ran}{core}"
+        case "network":
+            return f"it was killed{ran}: what connected its network had ended"
         case "setup":
             errno = f" with {record.errno}" if record.errno else ""
             return f"its sandbox could not be built: {record.phase or 'set-up'} failed{errno}"

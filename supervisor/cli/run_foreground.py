@@ -2,21 +2,29 @@
 
 import os
 import sys
+import time
 from contextlib import nullcontext
 
 import msgspec
 import trio
+from msgspec.structs import replace
 
 from supervisor.cli.run import BY_SIGNAL, NOT_EXECUTABLE, NOT_FOUND, OURS
+from supervisor.cli.words import size
 from supervisor.host.facts import gather
 from supervisor.runtime.foreground import Outcome, run_foreground
+from supervisor.runtime.id_book import borrow
 from supervisor.runtime.keeper_link import KeeperGoneError
+from supervisor.runtime.sigsys import explain_sigsys
 from supervisor.runtime.terminal import Terminal
 from supervisor.sandbox.hints import hint
 from supervisor.sandbox.ids import PlanError
-from supervisor.sandbox.plan import compile_plan
+from supervisor.sandbox.plan import Plan, compile_plan
+from supervisor.spec.cgroup_files import CONTROLLERS
+from supervisor.spec.facts import CgroupFacts, HostFacts
 from supervisor.spec.forms import signal_number
 from supervisor.spec.model import Worker
+from supervisor.spec.paths import state_dir
 from supervisor.spec.records import PhaseRecord
 
 
@@ -33,20 +41,47 @@ def run(worker: Worker, *, log_phases: bool, as_json: bool) -> int:
             note = "" if phase.outcome == "ok" else f"  {phase.outcome.upper()}"
             print(f"{phase.phase:<18}{took:>10}  {phase.detail}{note}", end=end, file=sys.stderr)
 
-    facts = gather(os.environ)
+    facts = borrow(worker, gather(os.environ), state_dir(os.environ, os.geteuid()))
+
+    def compile_by(facts: HostFacts) -> Plan:
+        return compile_plan(worker, 0, facts, terminal=on_terminal)
+
     try:
-        plan = compile_plan(worker, 0, facts, terminal=on_terminal)
+        # Which controllers there are, only the keeper's place can tell.
+        plan = compile_by(replace(facts, cgroups=CgroupFacts(controllers=CONTROLLERS)))
     except PlanError as error:
         print(f"cannot run: {error.phase}: {error}", file=sys.stderr)
         _print_hint(str(hint(error.phase, error.errno_name, error.detail, facts, message=str(error)) or ""))
         return OURS
     try:
         with Terminal() if on_terminal else nullcontext() as terminal:
-            outcome = trio.run(run_foreground, worker, plan, facts, os.environ, terminal, show)
+            outcome = trio.run(run_foreground, worker, plan, compile_by, facts, os.environ, terminal, show)
+    except* PlanError as errors:
+        print(f"cannot run: {errors.exceptions[0]}", file=sys.stderr)
+        _print_hint(str(hint("cgroup.create", "ENODEV") or ""))
+        outcome = None
     except* KeeperGoneError as errors:
         print(f"cannot run: no keeper: {errors.exceptions[0]}", file=sys.stderr)
         outcome = None
-    return OURS if outcome is None else _status(outcome)
+    if outcome is None:
+        return OURS
+    _say_limits(outcome)
+    if outcome.status is not None and outcome.status.signal == "SIGSYS":
+        call, text = trio.run(explain_sigsys, time.time(), plan, facts)
+        print(f"killed by a seccomp filter{f': {call}' if call else ''}", file=sys.stderr)
+        _print_hint(text)
+    return _status(outcome)
+
+
+def _say_limits(outcome: Outcome) -> None:
+    """What was asked for and not applied, and what came of the rest."""
+    for phase in outcome.record.phases:
+        _, absent, why = phase.detail.partition("not applied: ")
+        if phase.phase == "cgroup.create" and absent:
+            print(f"limits not applied: {why}", file=sys.stderr)
+    if outcome.figures.oom_kills:
+        limit, peak = outcome.figures.memory_max_bytes, outcome.figures.memory_peak_bytes
+        print(f"out of memory: limit {size(limit)}, peak {size(peak)}", file=sys.stderr)
 
 
 def _status(outcome: Outcome) -> int:
@@ -56,9 +91,12 @@ def _status(outcome: Outcome) -> int:
     if status is None:
         print("cannot tell how the command ended: the keeper died", file=sys.stderr)
         return OURS
-    if status.signal is None:
-        return status.code or 0
-    bare = status.signal.removeprefix("SIG")
+    return status.code or 0 if status.signal is None else signal_status(status.signal)
+
+
+def signal_status(name: str) -> int:
+    """What shells make of a signal that ended a command."""
+    bare = name.removeprefix("SIG")
     return BY_SIGNAL + (int(bare) if bare.isdigit() else signal_number(bare))
 
 

@@ -9,6 +9,7 @@ from supervisor.spec.load import load_text
 from supervisor.spec.model import Worker
 
 NAME = "run"
+BARE = ("optional", "writable")  # keys that may stand alone; other words are options
 JOINABLE = ("user", "pid", "mount", "uts", "ipc", "cgroup", "time")
 
 
@@ -49,6 +50,33 @@ def pairs(words: Sequence[str], option: str) -> dict[str, str]:
             raise OptionError(f"cannot run: {option} {word}: NAME=VALUE is what it takes")
         found[name] = value
     return found
+
+
+def table(words: str, option: str) -> dict[str, object]:
+    """A mount, a secret or a root, as KEY=VALUE with commas; of a mount a word alone is an option. OptionError.
+
+    lower: directories with colons between them.
+    """
+    found: dict[str, object] = {}
+    flags: list[str] = []
+    for word in words.split(","):
+        key, equals, value = word.partition("=")
+        if key in found or not key:
+            raise OptionError(f"cannot run: {option} {words}: KEY=VALUE,… is what it takes, each key once")
+        if equals or key in BARE:
+            found[key] = (value.split(":") if key == "lower" else value) if equals else True
+        else:
+            flags.append(key)
+    return {**found, "options": flags} if flags else found
+
+
+def root(words: str | None, directory: str | None, *, writable: bool) -> dict[str, object]:
+    """The rootfs table: of --root, or of --rootfs and --writable. OptionError where both are there."""
+    if words is None:
+        return {"kind": "dir", "path": directory, "writable": writable} if directory else {}
+    if directory is not None or writable:
+        raise OptionError("cannot run: --root takes the place of --rootfs and --writable")
+    return table(words, "--root")
 
 
 def namespaces(join: Sequence[str], keep: Sequence[str], net: str | None) -> tuple[dict[str, object], str]:

@@ -7,18 +7,21 @@ from typing import TYPE_CHECKING
 import click
 
 from supervisor.cli.acting import seconds
-from supervisor.cli.common import ask, say, socket_path
+from supervisor.cli.common import ask, json_option, say, socket_path
 from supervisor.cli.group import Settings
+from supervisor.cli.output import print_json
 
 if TYPE_CHECKING:
     from supervisor.control.client import ControlClient
+    from supervisor.control.models import Accepted
 
 
 @click.command("shutdown")
 @click.option("--wait", is_flag=True, help="Return when the daemon has left.")
 @click.option("--timeout", metavar="TIME", help="With --wait: give up after this time, as in 30s.")
+@json_option()
 @click.pass_obj
-def command(settings: Settings, wait: bool, timeout: str | None) -> int:
+def command(settings: Settings, wait: bool, timeout: str | None, as_json: bool) -> int:
     """Stop all workers by their own stop rules, then the daemon."""
     if timeout is not None and not wait:
         raise click.UsageError("--timeout is for --wait")
@@ -26,12 +29,15 @@ def command(settings: Settings, wait: bool, timeout: str | None) -> int:
 
     from supervisor.control.models import Accepted, Names  # noqa: PLC0415
 
-    async def question(client: "ControlClient") -> None:
-        await client.post("/v1/shutdown", Names(), Accepted)
+    async def question(client: "ControlClient") -> "Accepted":
+        return await client.post("/v1/shutdown", Names(), Accepted)
 
     daemon = _pidfd(socket_path(settings)) if wait else None
-    ask(settings, question)
-    if daemon is None or _ended(daemon, timeout_s):
+    accepted = ask(settings, question)
+    left = daemon is None or _ended(daemon, timeout_s)
+    if as_json:
+        print_json({"instances": accepted.instances, **({"left": left} if wait else {})})
+    if left:
         return 0
     say(f"cannot see the daemon leave within {timeout}: `nsvisor ps` shows who keeps it")
     return 1

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from supervisor.control.client import ControlClient
     from supervisor.control.models import StatsView, UsageView
 
-TITLES = ("NAME", "PID", "CPU", "CPU TIME", "MEM", "PROCESSES")
+TITLES = ("NAME", "PID", "CPU", "CPU TIME", "MEM", "LIMIT", "PROCESSES", "PRESSURE")
 RIGHT = frozenset(TITLES[1:])
 SHORTEST_INTERVAL_S = 0.2
 
@@ -25,6 +25,9 @@ SHORTEST_INTERVAL_S = 0.2
 @click.pass_obj
 def command(settings: Settings, names: tuple[str, ...], interval: str | None, as_json: bool) -> None:
     """Show CPU and memory use of each sandbox, whole trees, and of the daemon.
+
+    MEM is what the cgroup counts, where it has the memory controller: with page cache. PRESSURE is the share of the
+    last 10 s in which something waited for CPU, memory or I/O.
 
     CPU is the use since it was last asked for; 100% is one CPU. With --json and --interval: one object per line.
     """
@@ -61,11 +64,20 @@ def show(stats: "StatsView") -> None:
 def _row(usage: "UsageView") -> tuple[str, ...]:
     from supervisor.cli import words  # noqa: PLC0415
 
+    cgroup = usage.cgroup
+    memory, limit, tasks, pressure = usage.rss_bytes, None, usage.processes, words.ABSENT
+    if cgroup is not None:
+        memory = memory if cgroup.memory_bytes is None else cgroup.memory_bytes
+        limit = cgroup.memory_max_bytes
+        felt = [f"{name} {part:.0f}%" for name, part in cgroup.pressure.items() if part >= 1]
+        pressure = " ".join(felt) or words.ABSENT
     return (
         usage.name,
         words.ABSENT if usage.pid is None else str(usage.pid),
         words.percent(usage.cpu_percent),
         words.span(usage.cpu_s),
-        words.size(usage.rss_bytes),
-        words.ABSENT if usage.processes is None else str(usage.processes),
+        words.size(memory),
+        words.size(limit),
+        words.ABSENT if tasks is None else str(tasks),
+        pressure,
     )

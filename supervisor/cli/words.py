@@ -51,11 +51,16 @@ def percent(value: float | None) -> str:
 
 def exit_words(record: ExitRecord) -> str:
     """How an incarnation ended, in a few words."""
+    if record.oom_killed:
+        return "out of memory"
     match record.cause:
         case "exit":
             return f"code {record.code}"
         case "signal":
-            return f"{record.signal} (core dumped)" if record.core_dumped else f"{record.signal}"
+            call = f" in {record.syscall}" if record.syscall else ""
+            return f"{record.signal}{call} (core dumped)" if record.core_dumped else f"{record.signal}{call}"
+        case "network":
+            return "network gone"
         case "setup":
             return " ".join(filter(None, ("set-up failed:", record.phase, record.errno)))
         case "setup-timeout":
@@ -68,7 +73,7 @@ def exit_words(record: ExitRecord) -> str:
 
 def state_words(view: InstanceView) -> str:
     """The state with what one would ask next."""
-    notes = []
+    notes = ["paused"] if view.paused else []
     if view.next_start_in_s is not None:
         notes.append(f"in {span(view.next_start_in_s)}")
     if view.crash_loop:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from starlette.requests import Request
 from starlette.responses import Response
 
-from supervisor.control.errors import bad_request
+from supervisor.control.errors import bad_request, conflict
 from supervisor.control.fleet_surface import FleetSurface
 from supervisor.control.models import Accepted, KillRequest, Names, ReloadRequest, WaitRequest, WaitResult
 from supervisor.control.routes import Context, json_response, read_body, until_disconnect
 from supervisor.policy.restart import LIVE, State
+from supervisor.runtime.instance import CannotPause
 
 BY = "operator"
 MAX_WAIT_S = 366 * 24 * 3600.0
@@ -49,6 +50,33 @@ async def kill(context: Context, request: Request) -> Response:
     accepted = _accepted(context.fleet, body.names)
     await context.fleet.kill(body.names, signal_name(body.signal), BY)
     return json_response(accepted)
+
+
+async def pause(context: Context, request: Request) -> Response:
+    """Freeze all of their processes; answers when they are."""
+    names = await _named(context, request, "pause")
+    try:
+        await context.fleet.pause(names.instances)
+    except CannotPause as error:
+        raise conflict(str(error)) from None
+    return json_response(names)
+
+
+async def unpause(context: Context, request: Request) -> Response:
+    """Let them go on."""
+    names = await _named(context, request, "unpause")
+    try:
+        await context.fleet.unpause(names.instances)
+    except CannotPause as error:
+        raise conflict(str(error)) from None
+    return json_response(names)
+
+
+async def _named(context: Context, request: Request, verb: str) -> Accepted:
+    body = await read_body(request, Names)
+    if not body.names:
+        raise bad_request(f"cannot {verb}: no name given")
+    return _accepted(context.fleet, body.names)
 
 
 async def wait(context: Context, request: Request) -> Response:

@@ -85,6 +85,14 @@ class InstanceSurface(Protocol):
         """Wall clock, of the running incarnation."""
 
     @property
+    def paused(self) -> bool:
+        """Whether its processes are frozen."""
+
+    @property
+    def cgroup_path(self) -> str | None:
+        """The directory of its cgroup, if it has one."""
+
+    @property
     def launches(self) -> Sequence[LaunchRecord]:
         """The last launches, oldest first."""
 
@@ -130,6 +138,12 @@ class FleetSurface(Protocol):
 
     async def kill(self, names: Sequence[str], signal: str, by: str) -> None:
         """Send a signal."""
+
+    async def pause(self, names: Sequence[str]) -> None:
+        """Freeze their processes. Raises CannotPause."""
+
+    async def unpause(self, names: Sequence[str]) -> None:
+        """Let them go on. Raises CannotPause."""
 
     async def wait(self, names: Sequence[str], condition: Condition, timeout_s: float | None) -> bool:
         """Wait until all of them meet the condition; false when the time is over."""

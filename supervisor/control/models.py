@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from supervisor.spec.model import Worker
-from supervisor.spec.records import ExitRecord, LaunchRecord
+from supervisor.spec.records import CgroupUsage, ExitRecord, LaunchRecord
 
 Condition = Literal["ready", "stopped", "exited"]
 
@@ -51,6 +51,7 @@ class InstanceView(msgspec.Struct, frozen=True):
     rss_bytes: int | None = None
     processes: int | None = None
     log_path: str | None = None
+    paused: bool = False  # all of its processes are frozen
 
 
 class InstanceDetail(msgspec.Struct, frozen=True):
@@ -60,6 +61,8 @@ class InstanceDetail(msgspec.Struct, frozen=True):
     spec: Worker
     launches: tuple[LaunchRecord, ...] = ()  # oldest first
     exits: tuple[ExitRecord, ...] = ()  # oldest first
+    uid_map: tuple[str, ...] = ()  # INSIDE:OUTSIDE:COUNT, while it runs
+    gid_map: tuple[str, ...] = ()
 
 
 class UsageView(msgspec.Struct, frozen=True):
@@ -71,6 +74,7 @@ class UsageView(msgspec.Struct, frozen=True):
     cpu_s: float | None = None
     rss_bytes: int | None = None
     processes: int | None = None
+    cgroup: CgroupUsage | None = None  # of an instance that has a cgroup
 
 
 class StatsView(msgspec.Struct, frozen=True):

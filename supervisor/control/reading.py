@@ -14,6 +14,7 @@ from supervisor.control.models import InstanceDetail, InstanceView, StatsView, U
 from supervisor.control.routes import Context, json_response
 from supervisor.control.views import instance_detail, instance_view
 from supervisor.spec.records import LaunchRecord
+from supervisor.telemetry.cgroup_usage import read_usage
 
 
 async def version(context: Context, _request: Request) -> Response:
@@ -60,8 +61,12 @@ async def stats(context: Context, request: Request) -> Response:
     """What everything uses."""
     chosen = context.fleet.select(request.query_params.getlist("name"))
     usage = await _usage(context, chosen)
-    found = tuple(usage.get(one.name, UsageView(one.name)) for one in chosen)
+    found = tuple(_with_cgroup(usage.get(one.name, UsageView(one.name)), one.cgroup_path) for one in chosen)
     return json_response(StatsView(time.time(), found, context.sampler.daemon()))
+
+
+def _with_cgroup(usage: UsageView, path: str | None) -> UsageView:
+    return usage if path is None else msgspec.structs.replace(usage, cgroup=read_usage(path))
 
 
 async def metrics(_context: Context, _request: Request) -> Response:

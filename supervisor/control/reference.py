@@ -33,6 +33,14 @@ An answer that is not 2xx is `{"error": {"code": …, "message": "cannot …"}}`
 
 `GET /v1/events` is a stream of server-sent events: `id`, `event` (the name), `data` (one `EventView` as JSON). It
 resumes after `Last-Event-ID`. The daemon remembers the last 1000; who reads too slowly gets `events.lost`.
+
+`nsvisor exec` speaks to a socket of its own, for descriptors go with its requests: `exec.sock` beside `control.sock`
+(beside another NAME, `NAME.exec`), SOCK_SEQPACKET, mode 0600, open to the daemon's user and root. Each message is one
+JSON object; the client's first is `{"kind": "exec", "instance": …, "command": […], "env": {}, "working_dir": null,
+"user": null, "terminal": false}` with its standard input, output and error (SCM_RIGHTS), later ones `{"kind":
+"signal", "number": …}`. The daemon answers `started` or `failed` (with the phase, errno and hint), before that
+`terminal` with a pseudo-terminal's master where one was asked for, and `exited` in the end. To close the connection
+is to hang up.
 """
 
 

@@ -25,7 +25,7 @@ class SocketTaken(Exception):  # noqa: N818 the name says what happened
         super().__init__(f"cannot listen on {path}: {who} already there")
 
 
-def listen(path: str) -> socket.socket:
+def listen(path: str, kind: int = socket.SOCK_STREAM) -> socket.socket:
     """Listen on a unix socket, mode 0600 in a directory of mode 0700.
 
     A socket that nobody listens on any more is replaced. Raises SocketTaken; OSError with a message that says what is
@@ -40,8 +40,8 @@ def listen(path: str) -> socket.socket:
     _private_directory(directory)
     # Two daemons that start together must not both find a dead socket and both replace it.
     with _locked(directory):
-        _refuse_living(path)
-        return _bind(path)
+        _refuse_living(path, kind)
+        return _bind(path, kind)
 
 
 def unlink(path: str, inode: int) -> None:
@@ -51,9 +51,9 @@ def unlink(path: str, inode: int) -> None:
             os.unlink(path)
 
 
-def listener_pid(path: str) -> int | None:
+def listener_pid(path: str, kind: int = socket.SOCK_STREAM) -> int | None:
     """The pid of the process that listens there; None when nobody does. Raises OSError if it cannot be known."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as probe:
+    with socket.socket(socket.AF_UNIX, kind | socket.SOCK_CLOEXEC) as probe:
         probe.setblocking(False)
         try:
             probe.connect(path)
@@ -69,6 +69,13 @@ def peer_pid(connected: socket.socket) -> int:
     raw = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER_CREDENTIALS.size)
     pid: int = PEER_CREDENTIALS.unpack(raw)[0]
     return pid
+
+
+def peer_uid(connected: socket.socket) -> int:
+    """The uid of the process that connected, or listens."""
+    raw = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER_CREDENTIALS.size)
+    uid: int = PEER_CREDENTIALS.unpack(raw)[1]
+    return uid
 
 
 def _private_directory(directory: str) -> None:
@@ -93,22 +100,22 @@ def _locked(directory: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _refuse_living(path: str) -> None:
+def _refuse_living(path: str, kind: int) -> None:
     try:
         mode = os.lstat(path).st_mode
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(mode):
         raise FileExistsError(errno.EEXIST, f"cannot listen on {path}: a file that is no socket is in the way")
-    pid = listener_pid(path)
+    pid = listener_pid(path, kind)
     if pid is not None:
         raise SocketTaken(path, pid or None)
 
 
-def _bind(path: str) -> socket.socket:
+def _bind(path: str, kind: int) -> socket.socket:
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    listening = socket.socket(socket.AF_UNIX, kind | socket.SOCK_CLOEXEC)
     try:
         # bind(2) gives the file the descriptor's mode, less the umask: never for an instant more than 0600.
         os.fchmod(listening.fileno(), 0o600)

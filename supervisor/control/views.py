@@ -1,6 +1,7 @@
 """From the fleet's objects to what the API shows of them."""
 
 from supervisor.control.fleet_surface import InstanceSurface
+from supervisor.control.id_maps import id_map
 from supervisor.control.models import FailureView, InstanceDetail, InstanceView, UsageView
 from supervisor.policy.restart import State
 from supervisor.spec.records import LaunchRecord
@@ -37,6 +38,7 @@ def instance_view(instance: InstanceSurface, now: float, wall: float, usage: Usa
         rss_bytes=usage.rss_bytes if usage else None,
         processes=usage.processes if usage else None,
         log_path=instance.log_path,
+        paused=instance.paused,
     )
 
 
@@ -49,6 +51,8 @@ def instance_detail(
         spec=instance.worker,
         launches=tuple(instance.launches),
         exits=tuple(instance.exits),
+        uid_map=id_map(instance.pid, "uid"),
+        gid_map=id_map(instance.pid, "gid"),
     )
 
 

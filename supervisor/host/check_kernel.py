@@ -9,10 +9,12 @@ from supervisor.host.check import Check, read
 from supervisor.spec import remedies
 from supervisor.spec.facts import HostFacts
 from supervisor.spec.model import Worker
+from supervisor.spec.publish import OUTWARD
 
 OLDEST = (5, 10)
 NEWER = (
-    ((5, 12), "read-only mounts by mount_setattr"),
+    ((5, 11), "overlays in user namespaces"),
+    ((5, 12), "mount_setattr, which saves each launch some milliseconds"),
     ((5, 14), "whole trees killed by cgroup.kill"),
     ((6, 15), "exit status of adopted workers without a keeper (PIDFD_GET_INFO)"),
 )
@@ -45,7 +47,7 @@ def wanted_namespaces(workers: list[Worker]) -> dict[str, int]:
         for kind in SYSCTLS:
             if getattr(worker.namespaces, kind) is True:
                 wanted[kind] += worker.instances
-        if worker.network.mode == "none":
+        if worker.network.mode in ("none", *OUTWARD):
             wanted["net"] += worker.instances
     return {kind: count for kind, count in wanted.items() if count}
 
@@ -100,6 +102,8 @@ def check_user_namespaces(trial: Mapping[str, str], facts: HostFacts, root: str 
 def _namespace_fix(phase: str, answer: str, *, apparmor: bool) -> str:
     if apparmor and answer in {"EPERM", "EACCES"}:
         return remedies.ALLOW_APPARMOR_USER_NAMESPACES
+    if phase == "mount.overlay":
+        return "sudo modprobe overlay; in a user namespace it takes Linux 5.11 or newer, and a security module that lets it"
     if answer == "ENOSPC":
         kind = {"clone": "user", "ns.mount": "mnt", "ns.network": "net"}.get(phase, phase.rpartition(".")[2])
         return remedies.RAISE_NAMESPACES.replace("{kind}", kind)

@@ -5,10 +5,13 @@ import resource
 import socket
 import stat
 from collections.abc import Iterator, Mapping
+from typing import Literal
 
 from supervisor.host.check import Check, read
 from supervisor.spec import paths, remedies
+from supervisor.spec.cgroup_files import CONTROLLERS, wanted_controllers
 from supervisor.spec.facts import HostFacts
+from supervisor.spec.model import Worker
 
 MIN_FREE_BYTES = 64 * 1024 * 1024
 DESCRIPTORS_PER_INSTANCE = 6  # pidfd, channel, two output pipes, two log files
@@ -94,10 +97,39 @@ def check_cgroup(own: str, mounted: str = CGROUPS) -> Check:
         return Check(name, "warn", f"not mounted at {mounted}: workers are ended by their pid namespace alone", fix)
     here = os.path.join(mounted, lines[0].lstrip("/"))
     if not os.access(here, os.W_OK):
-        fix = "run under systemctl --user, or: systemd-run --user --scope -p Delegate=yes nsvisor daemon"
+        fix = f"run under systemctl --user, or: {remedies.DELEGATED_SCOPE}"
         return Check(name, "warn", f"{lines[0]} is not delegated to this user", fix)
-    controllers = read(os.path.join(here, "cgroup.controllers"))
-    return Check(name, "ok", f"{lines[0]} is ours, controllers: {controllers or 'none'}")
+    return Check(name, "ok", f"{lines[0]} is ours")
+
+
+def check_controllers(
+    workers: list[Worker], facts: HostFacts, own: str = "", mounted: str = CGROUPS
+) -> Iterator[Check]:
+    """What the service manager delegates, or else this process's place, against the limits that are asked for.
+
+    own: the text of /proc/self/cgroup.
+    """
+    manager = os.path.join(mounted, f"user.slice/user-{facts.uid}.slice/user@{facts.uid}.service")
+    place = next((line[3:] for line in own.splitlines() if line.startswith("0::")), "/")
+    found = read(os.path.join(manager, "cgroup.controllers"))
+    if found is None:
+        found = read(os.path.join(mounted, place.lstrip("/"), "cgroup.controllers")) or ""
+    offered = [one for one in CONTROLLERS if one in found.split()]
+    lacking = [one for one in CONTROLLERS if one not in offered]
+    wanted = {controller for worker in workers for controller in wanted_controllers(worker.limits)}
+    required = {
+        controller for worker in workers if worker.limits_required for controller in wanted_controllers(worker.limits)
+    }
+    said = f"{', '.join(offered) or 'none'} delegated"
+    if lacking:
+        said += f", not {', '.join(lacking)}"
+    if not wanted.intersection(lacking):
+        yield Check("cgroup controllers", "ok", said)
+        return
+    asked = ", ".join(sorted(wanted.intersection(lacking)))
+    status: Literal["warn", "fail"] = "fail" if required.intersection(lacking) else "warn"
+    fix = remedies.DELEGATE_CONTROLLERS if offered else "boot with systemd.unified_cgroup_hierarchy=1"
+    yield Check("cgroup controllers", status, f"{said}; limits ask for {asked}", fix)
 
 
 def check_descriptors(instances: int, limits: tuple[int, int] | None = None) -> Check:

@@ -3,12 +3,13 @@
 import os
 from collections.abc import Iterator, Mapping
 
-from supervisor.host import check_kernel, check_session, check_workers
+from supervisor.host import check_ids, check_kernel, check_locks, check_seccomp, check_session, check_workers
 from supervisor.host.check import Check, read
 from supervisor.host.facts import gather
 from supervisor.host.probe import probe
 from supervisor.spec.facts import HostFacts
 from supervisor.spec.model import Fleet, Worker
+from supervisor.spec.overlays import overlays
 
 __all__ = ["Check", "checks"]
 
@@ -34,24 +35,34 @@ def _checks(fleet: Fleet | None, facts: HostFacts, environ: Mapping[str, str]) -
     wanted = check_kernel.wanted_namespaces(workers)
     yield check_kernel.check_python()
     yield check_kernel.check_version(os.uname().release)
+    yield from check_seccomp.check_seccomp(workers, os.uname().machine)
     yield from check_kernel.check_chroot(read("/proc/self/mountinfo") or "")
     yield from check_kernel.check_sysctls(wanted)
     if "user" in wanted:
-        yield from check_kernel.check_user_namespaces(_relevant(probe(), wanted), facts)
+        yield from check_kernel.check_user_namespaces(_relevant(probe(), wanted, workers), facts)
+    yield from check_locks.check_seal(workers)
+    yield check_locks.check_landlock(workers)
     yield from check_workers.check_id_helpers(workers, facts)
+    yield from check_workers.check_pasta(workers, facts)
+    if fleet is not None:
+        yield from check_ids.check_ids(workers, facts)
     yield check_session.check_runtime_dir(environ, facts.uid)
     yield check_session.check_state_dir(environ, facts.uid)
     yield from check_session.check_systemd(environ, facts)
-    yield check_session.check_cgroup(read("/proc/self/cgroup") or "")
+    own = read("/proc/self/cgroup") or ""
+    yield check_session.check_cgroup(own)
+    yield from check_session.check_controllers(workers, facts, own)
     yield check_session.check_descriptors(instances)
     yield from check_session.check_keys(instances, facts.uid)
     if fleet is not None:
         yield from check_workers.check_files(workers, facts)
 
 
-def _relevant(trial: Mapping[str, str], wanted: Mapping[str, int]) -> dict[str, str]:
-    """Leave out of a trial the namespaces that no worker makes."""
+def _relevant(trial: Mapping[str, str], wanted: Mapping[str, int], workers: list[Worker]) -> dict[str, str]:
+    """Leave out of a trial the namespaces that no worker makes, and overlays where none has one."""
     kinds = {"ns.network": "net", "net.loopback": "net", "mount.propagation": "mount", "mount.proc": "mount"}
+    if any(True for worker in workers for _ in overlays(worker)):
+        kinds["mount.overlay"] = "mount"
     return {
         phase: answer
         for phase, answer in trial.items()

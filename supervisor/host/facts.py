@@ -6,9 +6,11 @@ import shutil
 import stat
 from collections.abc import Mapping
 
-from supervisor.host.subid import subordinate_range
+from supervisor.host.resolver import resolver
+from supervisor.host.subid import subordinate_ranges, sufficient_range
 from supervisor.host.view import host_view
 from supervisor.spec.facts import HostFacts
+from supervisor.spec.masks import MASKED_PATHS, READONLY_PATHS
 
 CAP_SETGID, CAP_SETUID, CAP_SYS_ADMIN = 6, 7, 21
 DEVICE_NODES = ("null", "zero", "full", "random", "urandom", "tty")
@@ -24,6 +26,8 @@ def gather(environ: Mapping[str, str]) -> HostFacts:
     except KeyError:
         user, home = "", environ.get("HOME", "/")
     path = environ.get("PATH") or os.defpath
+    subuids, subgids = (subordinate_ranges(f"/etc/sub{kind}", user, uid) for kind in ("uid", "gid"))
+    nameservers, resolver_options = resolver()
     return HostFacts(
         uid=uid,
         gid=gid,
@@ -31,13 +35,21 @@ def gather(environ: Mapping[str, str]) -> HostFacts:
         home=home,
         privileged=_privileged(_read("/proc/self/status")),
         view=host_view(),
-        subuid=subordinate_range("/etc/subuid", user, uid),
-        subgid=subordinate_range("/etc/subgid", user, uid),
+        subuid=sufficient_range(subuids),
+        subgid=sufficient_range(subgids),
+        subuids=subuids,
+        subgids=subgids,
         newuidmap=shutil.which("newuidmap", path=path),
         newgidmap=shutil.which("newgidmap", path=path),
         last_cap=int(_read("/proc/sys/kernel/cap_last_cap").strip() or 40),
+        cpus=_read("/sys/devices/system/cpu/online").strip(),
+        machine=os.uname().machine,
+        release=os.uname().release,
         time_namespace=os.path.exists("/proc/self/ns/time"),
         timezone=_timezone(environ),
+        nameservers=nameservers,
+        resolver_options=resolver_options,
+        absent=tuple(path for path in (*MASKED_PATHS, *READONLY_PATHS) if not os.path.lexists(path)),
         device_nodes=tuple(name for name in DEVICE_NODES if _is_device(f"/dev/{name}")),
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import msgspec
 
 from supervisor.spec.facts import HostFacts
-from supervisor.spec.model import Worker
+from supervisor.spec.model import Mount, Rootfs, Worker
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PRIVATE = ("/dev", "/proc")  # mounted fresh in every sandbox; /tmp too, in the host view, which is empty there
@@ -19,6 +19,25 @@ class Layer(msgspec.Struct, frozen=True):
     target: str
     source: str | None
     link: bool = False
+    lower: tuple[str, ...] = ()  # of an overlay: what shows where source has nothing
+
+
+def _overlay(target: str, overlay: Rootfs | Mount) -> Layer:
+    first, *rest = (*([overlay.upper] if overlay.upper is not None else []), *overlay.lower)
+    return Layer(target, first, lower=tuple(rest))
+
+
+def _layer(mount: Mount) -> Layer:
+    target = os.path.normpath(mount.target)
+    if mount.type == "overlay":
+        return _overlay(target, mount)
+    return Layer(target, mount.source, link=mount.type == "symlink")
+
+
+def _covers(mount: Mount) -> bool:
+    """Whether something else lies there then."""
+    left_out = mount.optional and mount.source is not None and not os.path.exists(mount.source)
+    return mount.type != "dir" and not left_out
 
 
 class Inside:
@@ -32,11 +51,13 @@ class Inside:
             layers.append(Layer("/", "/"))
         elif worker.rootfs.kind == "dir":
             layers.append(Layer("/", worker.rootfs.path))
-        else:
+        elif worker.rootfs.kind == "overlay":
+            layers.append(_overlay("/", worker.rootfs))
+        elif worker.rootfs.kind == "host":
             layers += [Layer(entry.target, entry.source, entry.kind == "symlink") for entry in facts.view]
         if worker.namespaces.mount is True:
             layers += [Layer(target, None) for target in PRIVATE]
-            layers += [Layer(os.path.normpath(mount.target), mount.source) for mount in worker.mounts]
+            layers += [_layer(mount) for mount in worker.mounts if _covers(mount)]
         self._layers = layers
 
     def locate(self, path: str) -> str | None:
@@ -79,7 +100,9 @@ class Inside:
         layer = self._layer(path)
         if layer is None or layer.source is None or layer.link:
             return None
-        return os.path.normpath(os.path.join(layer.source, path[len(layer.target) :].lstrip("/")))
+        below = path[len(layer.target) :].lstrip("/")
+        found = [os.path.normpath(os.path.join(source, below)) for source in (layer.source, *layer.lower)]
+        return next(filter(os.path.lexists, found), found[0])
 
     def _link(self, path: str) -> str | None:
         layer = self._layer(path)

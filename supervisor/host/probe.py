@@ -74,7 +74,21 @@ def main() -> None:
         _attempt("net.loopback", (loopback.loopback_up,))
     if made["ns.mount"]:
         _attempt("mount.propagation", (mounts.set_propagation, "/", mounts.MS_REC | mounts.MS_SLAVE))
+        _attempt("mount.overlay", (_overlay,))
         _in_child()
+
+
+def _overlay() -> None:
+    """Over a tmpfs, as what is thrown away is: layers have to be mounted somewhere."""
+    tree = mounts.new_filesystem("tmpfs", {"mode": "755"}, 0)
+    root = os.open("/", os.O_PATH | os.O_CLOEXEC)
+    mounts.attach(tree, root)
+    options = {"userxattr": ""}
+    for name in ("lowerdir", "upperdir", "workdir"):
+        os.mkdir(name, 0o755, dir_fd=tree)
+        fd = os.open(name, os.O_PATH | os.O_CLOEXEC, dir_fd=tree)
+        options[name] = f"/proc/self/fd/{fd}"
+    mounts.new_filesystem("overlay", options, 0)
 
 
 def _in_child() -> None:

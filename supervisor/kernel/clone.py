@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import os
 
 from supervisor.kernel.libc import SYS, KernelError
 
@@ -72,11 +73,23 @@ def clone(flags: int, cgroup_fd: int | None = None) -> tuple[int, int]:
     name = "clone3"
     size = ctypes.c_size_t(ctypes.sizeof(arguments))
     pid, number = _forked(ctypes.c_long(SYS["clone3"]), ctypes.byref(arguments), size)
-    if pid == -1 and number == errno.ENOSYS and cgroup_fd is None and "clone" in SYS:
+    if pid == -1 and number == errno.ENOSYS and "clone" in SYS:
         name = "clone"
         word = flags | CLONE_PIDFD | SIGCHLD
         zero = ctypes.c_long(0)
         pid, number = _forked(ctypes.c_long(SYS["clone"]), ctypes.c_long(word), zero, ctypes.byref(pidfd), zero, zero)
+        if pid == 0 and cgroup_fd is not None:
+            _enter(cgroup_fd)
     if pid == -1:
         raise KernelError(number, name)
     return pid, pidfd.value if pid else -1
+
+
+def _enter(cgroup_fd: int) -> None:
+    """Move this process, just born by clone(2), into the cgroup. It must not live outside, nor go on as its parent."""
+    try:
+        fd = os.open("cgroup.procs", os.O_WRONLY | os.O_CLOEXEC, dir_fd=cgroup_fd)
+        os.write(fd, b"0")
+        os.close(fd)
+    except OSError:
+        os._exit(125)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 
-from supervisor.kernel.libc import KernelError, raw
+from supervisor.kernel.libc import KernelError, checked, libc, raw
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,9 +15,14 @@ if TYPE_CHECKING:
     P = ParamSpec("P")
     R = TypeVar("R")
 
+RESOLVE_NO_XDEV = 0x01
 RESOLVE_NO_MAGICLINKS = 0x02
+RESOLVE_NO_SYMLINKS = 0x04
+RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
+PROC_SUPER_MAGIC = 0x9FA0
 _OpenHow = ctypes.c_uint64 * 3  # struct open_how
+libc.fstatfs.argtypes = [ctypes.c_int, ctypes.c_void_p]
 _getcwd = raw("getcwd", ctypes.c_char_p, ctypes.c_size_t)
 _openat2 = raw("openat2", ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t)
 
@@ -41,6 +46,8 @@ chdir = named("chdir", os.chdir)
 chroot = named("chroot", os.chroot)
 fchdir = named("fchdir", os.fchdir)
 fchmod = named("fchmod", os.fchmod)
+fchown = named("fchown", os.fchown)
+sendfile = named("sendfile", os.sendfile)
 write = named("write", os.write)
 setresuid = named("setresuid", os.setresuid)
 setresgid = named("setresgid", os.setresgid)
@@ -64,6 +71,23 @@ def open_in_root(root_fd: int, path: str, flags: int, mode: int = 0) -> int:
     """Open a path as if root_fd were "/": no link and no ".." leads out (openat2(2), RESOLVE_IN_ROOT, Linux 5.6)."""
     request = _OpenHow(flags | os.O_CLOEXEC, mode, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
     return _openat2(root_fd, os.fsencode(path), ctypes.byref(request), ctypes.sizeof(request), subject=path)
+
+
+def open_beneath(directory_fd: int, path: str, flags: int) -> int:
+    """Open a path below a directory: no link, no "..", and nothing that is mounted there (openat2(2)).
+
+    Errors: ELOOP a link; EXDEV it leads out, or into another mount.
+    """
+    resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV
+    request = _OpenHow(flags | os.O_CLOEXEC, 0, resolve)
+    return _openat2(directory_fd, os.fsencode(path), ctypes.byref(request), ctypes.sizeof(request), subject=path)
+
+
+def filesystem_type(fd: int) -> int:
+    """The magic number of the file system that a descriptor's file lies on (fstatfs(2))."""
+    buffer = (ctypes.c_long * 32)()  # struct statfs: f_type is its first word
+    checked(libc.fstatfs(fd, ctypes.byref(buffer)), "fstatfs")
+    return buffer[0]
 
 
 def write_attribute(path: str, value: str) -> None:

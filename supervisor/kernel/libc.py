@@ -14,8 +14,8 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 # Numbers from 424 on are the same on every architecture; the older ones that are called raw differ.
 _NUMBERS = {
-    "x86_64": {"rt_sigprocmask": 14, "clone": 56, "getcwd": 79, "keyctl": 250},
-    "aarch64": {"rt_sigprocmask": 135, "clone": 220, "getcwd": 17, "keyctl": 219},
+    "x86_64": {"rt_sigprocmask": 14, "clone": 56, "getcwd": 79, "keyctl": 250, "seccomp": 317, "ioprio_set": 251},
+    "aarch64": {"rt_sigprocmask": 135, "clone": 220, "getcwd": 17, "keyctl": 219, "seccomp": 277, "ioprio_set": 30},
 }
 SYS = {
     "open_tree": 428,
@@ -28,6 +28,9 @@ SYS = {
     "close_range": 436,
     "openat2": 437,
     "mount_setattr": 442,
+    "landlock_create_ruleset": 444,
+    "landlock_add_rule": 445,
+    "landlock_restrict_self": 446,
     **_NUMBERS.get(platform.machine(), {}),
 }
 

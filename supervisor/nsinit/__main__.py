@@ -7,6 +7,9 @@ import sys
 
 if __name__ == "__main__":
     sys.path.insert(0, sys.argv[1])
+    from supervisor.nsinit.sealed import execute_sealed
+
+    execute_sealed()
     from supervisor.nsinit.keeper import main
 
     main(sys.argv[2:])

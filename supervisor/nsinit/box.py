@@ -14,6 +14,11 @@ class Box:
         self.outside_uid, self.outside_gid = outside
         self.index = 0  # of the phase that runs
         self.owns_pid_namespace = True
+        self.hidden = False  # others live in the sandbox already: this process is not dumpable until it executes
+        self.filtered = False  # by a seccomp profile that may allow no more than write and execve
         self.groups_denied = False
         self.root_fd = -1  # the new root's mount, from rootfs.prepare on
+        self.proc_fd = -1  # the mount at its /proc, from mount.proc on
+        self.proc_is_seen = False  # nothing of the user's lies over it
+        self.secrets_fd = -1  # the mount at its /run/secrets, while it is filled
         self.clock_offset_ns = 0  # of the time namespace, for the first child in it

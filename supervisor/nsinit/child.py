@@ -7,6 +7,7 @@ import os
 
 from supervisor.kernel import process as kernel
 from supervisor.kernel.libc import KernelError
+from supervisor.kernel.setns import setns
 from supervisor.kernel.title import set_title
 from supervisor.nsinit.box import Box
 from supervisor.nsinit.channel import Channel
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 SETUP_FAILED = 125
 # Phases that look up the user's paths, which may lie on a server that is gone; and the fork, after which two speak.
-MAY_BLOCK = ("rootfs.prepare", "mount.bind", "init.fork", "cwd.enter", "id.user")
+MAY_BLOCK = ("rootfs.prepare", "mount.bind", "mount.overlay", "init.fork", "cwd.enter", "id.user", "lock.landlock")
 
 
 class Descriptors:
@@ -33,11 +34,11 @@ class Descriptors:
         self.report = report
         self.keeper = keeper
 
-    def keep_only_these(self) -> None:
+    def keep_only_these(self, *others: int) -> None:
         """Close all that was the keeper's: other workers' pipes, its sockets, its pidfds."""
         for number, fd in enumerate(self.stdio):
             os.dup2(fd, number, inheritable=True)
-        close_others(2, (self.plan, self.channel, self.report, self.keeper))
+        close_others(2, (self.plan, self.channel, self.report, self.keeper, *others))
 
 
 def close_others(below: int, kept: tuple[int, ...]) -> None:
@@ -58,25 +59,47 @@ def run(
     own_pid_namespace: bool,
     note: str = "",
     clock_offset_ns: int = 0,
+    late_joins: tuple[tuple[int, int, int], ...] = (),
+    hidden: bool = False,
 ) -> NoReturn:
     """Build the sandbox from step `first` on (the one before it is `clone`, with a note for it). Never returns.
 
-    clock_offset_ns: of a time namespace that was joined.
+    clock_offset_ns: of a time namespace that was joined. late_joins: index, descriptor and kind of what is joined
+    here. hidden: see Box.
     """
     try:
         gc.disable()  # a collection would write to every page shared with the keeper
-        given.keep_only_these()
+        if hidden:
+            kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+        given.keep_only_these(*(fd for _, fd, _ in late_joins))
         channel = Channel(given.channel)
         channel.clock_offset_ns = clock_offset_ns
         box = Box(channel, given.report, given.keeper, outside)
         box.owns_pid_namespace = own_pid_namespace
+        box.hidden = hidden
         set_title("nsinit")
         steps = _read_plan(given.plan)
         channel.wait_go()
         channel.phase(first - 1, cloned_at, text=note)
-        _interpret(box, steps, first)
+        if _join_late(channel, late_joins):
+            _interpret(box, steps, first)
     finally:
         os._exit(SETUP_FAILED)
+
+
+def _join_late(channel: Channel, joins: tuple[tuple[int, int, int], ...]) -> bool:
+    """Join what must not be joined before clone; false where it failed, and was told."""
+    for index, fd, kind in joins:
+        start = channel.now()
+        try:
+            setns(fd, kind)
+        except KernelError as error:
+            channel.phase(index, start, "failed", error.errno or 0, error.syscall, error.strerror or "")
+            channel.flush()
+            return False
+        os.close(fd)
+        channel.phase(index, start)
+    return True
 
 
 def _read_plan(fd: int) -> list[tuple[str, list[str]]]:

@@ -13,7 +13,7 @@ class Held:
     def __init__(
         self, name: str, pid: int, pidfd: int, report: int, kept: list[int], stop_signal: int, grace_s: float
     ) -> None:
-        """name: `web-0#17`. kept: output pipes' read ends. report: where PID 1 writes the workload's status."""
+        """name: `web-0#17`. kept: output pipes' read ends. report: where PID 1 writes the workload's status, or -1."""
         self.name = name
         self.pid = pid
         self.pidfd = pidfd
@@ -22,6 +22,8 @@ class Held:
         self.stop_signal = stop_signal
         self.grace_s = grace_s
         self.owns_pid_namespace = True
+        self.locks: list[int] = []  # of directories that are mounted in it: free once it has ended, for the next one
+        self.is_helper = False  # a program of the host's beside the worker whose name its own begins with
         self.exit: tuple[int, int, int, int] | None = None  # wait status, user us, system us, max RSS KiB
 
     def reap(self) -> tuple[int, int, int, int] | None:
@@ -32,17 +34,23 @@ class Held:
         pid, status, usage = os.wait4(self.pid, os.WNOHANG)
         if pid == 0:
             return None
+        if self.report >= 0:
+            status = self._reported_status(status)
+        for fd in self.locks:
+            os.close(fd)
+        self.locks.clear()
+        user_us, system_us = int(usage.ru_utime * 1e6), int(usage.ru_stime * 1e6)
+        self.exit = (status, user_us, system_us, usage.ru_maxrss)
+        return self.exit
+
+    def _reported_status(self, status: int) -> int:
         try:
             reported = os.read(self.report, 4)
         except BlockingIOError:  # a workload on its way out still holds the writing end; PID 1 reported nothing
             reported = b""
-        if len(reported) == 4:
-            status = int.from_bytes(reported, "little")
         os.close(self.report)
         self.report = -1
-        user_us, system_us = int(usage.ru_utime * 1e6), int(usage.ru_stime * 1e6)
-        self.exit = (status, user_us, system_us, usage.ru_maxrss)
-        return self.exit
+        return int.from_bytes(reported, "little") if len(reported) == 4 else status
 
     def signal(self, number: int) -> None:
         """Send a signal to the first process."""

@@ -2,7 +2,10 @@
 
 Messages from the daemon (descriptors in brackets):
     hello PROTOCOL                                   answered by `keeper`, one `held` per worker, then `end`
-    launch NAME FLAGS SIGNAL GRACE_MS ROLES JOINS    [one per role]; answered by `launched` or `refused`
+    launch NAME FLAGS SIGNAL GRACE_MS ROLES JOINS [hidden]    [one per role]; answered by `launched` or `refused`
+    hold NAME                                        [one] a lock: hold it until the worker is reaped
+    spawn NAME PATH ARGUMENT...                      [stdin, stdout, stderr, kept, kept]; a program beside the worker
+                                                     whose name is first in NAME (web-0#17/pasta); answered as a launch
     ack NAME                                         the exit record was taken: forget the worker
     state                                            [memfd] hold this for the next daemon
     leave                                            go, as soon as no worker is left
@@ -34,6 +37,7 @@ from supervisor.kernel import process as kernel
 from supervisor.kernel.clone import CLONE_NEWPID
 from supervisor.kernel.libc import KernelError
 from supervisor.kernel.title import set_title
+from supervisor.nsinit import helper
 from supervisor.nsinit.child import Descriptors
 from supervisor.nsinit.held import Held
 from supervisor.nsinit.launch import Refused, Request
@@ -50,6 +54,8 @@ HEADROOM = 64  # descriptors left for what cannot be refused: the next daemon's 
 LONGEST_WAIT_S = 3600.0  # at a time: poll(2) takes an int of milliseconds, which is 24 days
 RETRY_S = 1.0  # for those that do not die at once
 ERROR_LENGTH = 500
+SPAWN_FDS = 5  # descriptors 0-2 of a program beside a worker, two to hold
+HELPER_GRACE_S = 1.0
 SPARE_DELAY_MS = 5  # of quiet after a launch, before the next process is cloned ahead
 
 
@@ -90,7 +96,8 @@ class Keeper:
             if self.link is None:
                 left_s = self.alone_since + self.adopt_timeout_s - time.monotonic()
                 if left_s <= 0:
-                    end_all(list(self.workers.values()))
+                    end_all([worker for worker in self.workers.values() if not worker.is_helper])
+                    end_all([worker for worker in self.workers.values() if worker.is_helper])
                     break
                 timeout_ms = int(min(left_s, LONGEST_WAIT_S) * 1000) + 1
             elif self.wants_spare:
@@ -215,7 +222,8 @@ class Keeper:
         self._say("end")
 
     def _launch(self, arguments: list[str], fds: list[int]) -> None:
-        name, *numbers, roles, kinds = arguments
+        name, *numbers, roles, kinds = arguments[:6]
+        hidden = arguments[6:] == ["hidden"]
         clone_flags, stop_signal, grace_ms = map(int, numbers)
         if len(fds) != len(roles.split()) or max(fds) > self.descriptors - HEADROOM:  # recvmsg drops what finds no room
             self._say("refused", name, 0, time.monotonic_ns(), errno.EMFILE, "recvmsg", os.strerror(errno.EMFILE))
@@ -230,7 +238,7 @@ class Keeper:
         if not 0 < stop_signal <= signal.SIGRTMAX or grace_ms < 0:
             raise WireError(f"{name}: no rule to stop by: {stop_signal} {grace_ms}")
         try:
-            pid, pidfd, report = self._fork(clone_flags, joins, given)
+            pid, pidfd, report = self._fork(clone_flags, joins, given, hidden=hidden)
         except Refused as refused:
             self._say("refused", name, *refused.tokens)
             return
@@ -243,14 +251,16 @@ class Keeper:
         self.wants_spare = self.spares and self.spare is None
 
     def _fork(
-        self, clone_flags: int, joins: list[tuple[int, int]], given: dict[str, list[int]]
+        self, clone_flags: int, joins: list[tuple[int, int]], given: dict[str, list[int]], *, hidden: bool
     ) -> tuple[int, int, int]:
         """Take the spare where it fits, else clone: pid, pidfd, the report's reading end. Refused."""
         if not self.has_keyring:
             self._leave_login_keyring()
         plan, channel, stdio = given["plan"][0], given["channel"][0], given["stdio"]
         spare = self.spare
-        if spare is not None and clone_flags == SPARE_FLAGS and not joins and "cgroup" not in given:
+        # To move the spare into a cgroup would wait for an RCU grace period, some 9 ms; to clone into it costs 1 ms.
+        cgroup = given.get("cgroup", [None])[0]
+        if spare is not None and clone_flags == SPARE_FLAGS and not joins and cgroup is None:
             self.spare = None
             self._unwatch(spare.pidfd)
             if spare.give(plan, channel, stdio):
@@ -260,7 +270,7 @@ class Keeper:
         stdin, stdout, stderr = stdio
         descriptors = Descriptors(plan, channel, (stdin, stdout, stderr), report_writer, self.self_pidfd)
         try:
-            request = Request(descriptors, clone_flags, joins, given.get("cgroup", [None])[0])
+            request = Request(descriptors, clone_flags, joins, cgroup, hidden=hidden)
             return *request.start(), report
         except Refused:
             os.close(report)
@@ -281,11 +291,42 @@ class Keeper:
             self._unwatch(spare.pidfd)
             spare.discard()
 
+    def _spawn(self, arguments: list[str], fds: list[int]) -> None:
+        name, *argv = arguments
+        if len(fds) != SPAWN_FDS or max(fds) > self.descriptors - HEADROOM:
+            self._say("refused", name, 0, time.monotonic_ns(), errno.EMFILE, "recvmsg", os.strerror(errno.EMFILE))
+            return
+        of, slash, _ = name.partition("/")
+        if name in self.workers or not slash or of not in self.workers or self.workers[of].exit is not None:
+            raise WireError(f"{name}: held already, or beside no worker that lives")
+        try:
+            pid, pidfd = helper.start(argv, fds[:3])
+        except Refused as refused:
+            self._say("refused", name, *refused.tokens)
+            return
+        held = Held(name, pid, pidfd, -1, [os.dup(fd) for fd in fds[3:]], signal.SIGTERM, HELPER_GRACE_S)
+        held.is_helper = True
+        self.workers[name] = held
+        self._say("launched", name, pid, fds=[pidfd])
+        self._watch(pidfd, lambda: self._reap(held))
+
     def _reap(self, worker: Held) -> None:
         end = worker.reap()
         if end is not None:  # else the event was about an earlier owner of the descriptor's number
             self._unwatch(worker.pidfd)
+            for other in self.workers.values():
+                if other.is_helper and other.exit is None and other.name.startswith(f"{worker.name}/"):
+                    other.signal(signal.SIGKILL)  # it served this one; it has nothing to put in order
             self._say("exited", worker.name, *end)
+
+    def _hold(self, arguments: list[str], fds: list[int]) -> None:
+        worker = self.workers.get(arguments[0])
+        if worker is None or worker.exit is not None:  # it died with its question on the way
+            return
+        if fds:
+            worker.locks.append(os.dup(fds[0]))
+        else:  # recvmsg drops what finds no room, and without its lock it must not live
+            worker.kill()
 
     def _ack(self, arguments: list[str], _fds: list[int]) -> None:
         worker = self.workers[arguments[0]]
@@ -305,6 +346,8 @@ class Keeper:
     VERBS = {  # noqa: RUF012  (typing's ClassVar is not for this process)
         "hello": _hello,
         "launch": _launch,
+        "spawn": _spawn,
+        "hold": _hold,
         "ack": _ack,
         "state": _state,
         "leave": _leave,

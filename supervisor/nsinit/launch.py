@@ -7,12 +7,14 @@ import time
 
 from supervisor.kernel import clone as flags
 from supervisor.kernel import files
+from supervisor.kernel import process as kernel
 from supervisor.kernel.clocks import monotonic_offset_ns
 from supervisor.kernel.clone import clone
 from supervisor.kernel.libc import KernelError
 from supervisor.kernel.setns import setns
 from supervisor.nsinit.channel import Channel
-from supervisor.nsinit.child import Descriptors, run
+from supervisor.nsinit.child import Descriptors, close_others, run
+from supervisor.nsinit.unseal import Seal
 from supervisor.wire import pack, unpack
 
 TYPE_CHECKING = False
@@ -32,32 +34,60 @@ class Refused(Exception):  # noqa: N818  (it is what the daemon is told)
 class Request:
     """One launch as the daemon asked for it: clone's flags, and namespaces to join first as (fd, CLONE_NEW*)."""
 
-    def __init__(self, given: Descriptors, clone_flags: int, joins: list[tuple[int, int]], cgroup: int | None) -> None:
-        """cgroup: a descriptor of the cgroup directory to be born in, or None."""
+    def __init__(
+        self,
+        given: Descriptors,
+        clone_flags: int,
+        joins: list[tuple[int, int]],
+        cgroup: int | None,
+        *,
+        hidden: bool = False,
+    ) -> None:
+        """cgroup: a descriptor of the cgroup directory to be born in, or None. hidden: nothing inside may look at it.
+
+        A process that is not dumpable can be looked at, traced or reopened only by who has CAP_SYS_PTRACE in the user
+        namespace of its memory, which is the keeper's until execve, whatever it has joined (ptrace(2)).
+        """
         self.given = given
         self.clone_flags = clone_flags
         self.joins = joins
         self.cgroup = cgroup
+        self.hidden = hidden
+        self.late_joins: tuple[tuple[int, int, int], ...] = ()
 
     def start(self) -> tuple[int, int]:
         """Clone: (pid, pidfd) of a child that waits for `go`, or Refused."""
-        if self.joins:
+        if self.joins or self.hidden:
             return self._start_joined()
         return self._clone(0, self.clone_flags)
 
-    def _clone(self, index: int, clone_flags: int, *, clock_offset_ns: int = 0) -> tuple[int, int]:
+    def _clone(
+        self, index: int, clone_flags: int, *, clock_offset_ns: int = 0, seal: Seal | None = None
+    ) -> tuple[int, int]:
         start = time.monotonic_ns() - clock_offset_ns
         outside = (
             os.geteuid(),
             os.getegid(),
         )  # as seen before clone; after a join, as the joined user namespace sees us
         try:
+            if seal is not None and seal.is_closed():
+                seal.unshare_user()
+                clone_flags &= ~flags.CLONE_NEWUSER
             pid, pidfd = clone(clone_flags, self.cgroup)
         except KernelError as error:
             raise Refused(index, start, error.errno or 0, error.syscall, error.strerror or "") from None
         if pid == 0:
             own = bool(clone_flags & flags.CLONE_NEWPID)
-            run(self.given, outside, index + 1, start, own_pid_namespace=own, clock_offset_ns=clock_offset_ns)
+            run(
+                self.given,
+                outside,
+                index + 1,
+                start,
+                own_pid_namespace=own,
+                clock_offset_ns=clock_offset_ns,
+                late_joins=self.late_joins,
+                hidden=self.hidden,
+            )
         return pid, pidfd
 
     def _start_joined(self) -> tuple[int, int]:
@@ -88,17 +118,24 @@ class Request:
 
     def _go_between(self, writer: int) -> NoReturn:
         try:
-            os.write(writer, self._join_and_clone())
+            os.write(writer, self._join_and_clone(writer))
         finally:
             os._exit(0)
 
-    def _join_and_clone(self) -> bytes:
+    def _join_and_clone(self, writer: int) -> bytes:
         frames = Channel(os.dup(self.given.channel))
+        seal = Seal()
         try:
+            if self.hidden:
+                self._hide()
+                self._close_others(frames.socket.fileno(), writer)
             for index, (fd, kind) in enumerate(self.joins):
                 start = frames.now()
                 if not kind:
                     frames.phase(index, start, "skipped")  # the keeper's own: joining it is EINVAL
+                    continue
+                if kind == flags.CLONE_NEWCGROUP and self.cgroup is not None:
+                    self.late_joins += ((index, fd, kind),)  # from inside, clone could not leave the keeper's cgroup
                     continue
                 before_ns = monotonic_offset_ns() if kind == flags.CLONE_NEWTIME else 0
                 try:
@@ -106,12 +143,26 @@ class Request:
                 except KernelError as error:
                     frames.flush()
                     return pack(index, start, error.errno or 0, error.syscall, error.strerror or "")
+                self._hide()  # new credentials may have undone it (fs.suid_dumpable)
+                if kind == flags.CLONE_NEWUSER and self.clone_flags & kind:
+                    seal.joined()
                 if kind == flags.CLONE_NEWTIME:  # our own clock is another from here on, and the child's
                     frames.clock_offset_ns += monotonic_offset_ns() - before_ns
                 frames.phase(index, start)
             frames.flush()
             clone_flags = self.clone_flags | flags.CLONE_PARENT
-            pid, _ = self._clone(len(self.joins), clone_flags, clock_offset_ns=frames.clock_offset_ns)
+            pid, _ = self._clone(len(self.joins), clone_flags, clock_offset_ns=frames.clock_offset_ns, seal=seal)
         except Refused as refused:
             return pack(*refused.tokens)
         return pack("pid", pid)
+
+    def _close_others(self, *others: int) -> None:
+        """Nothing of other workers is to come along."""
+        given = self.given
+        ours = (given.plan, given.channel, given.report, given.keeper, *given.stdio)
+        cgroup = () if self.cgroup is None else (self.cgroup,)
+        close_others(2, (*ours, *cgroup, *others, *(fd for fd, _ in self.joins)))
+
+    def _hide(self) -> None:
+        if self.hidden:
+            kernel.prctl(kernel.PR_SET_DUMPABLE, 0)

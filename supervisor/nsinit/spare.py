@@ -14,6 +14,7 @@ import struct
 import time
 
 from supervisor.kernel import clone as flags
+from supervisor.kernel import mounts
 from supervisor.kernel import process as kernel
 from supervisor.kernel.clone import clone
 from supervisor.kernel.title import set_title
@@ -71,6 +72,7 @@ def _wait(theirs: _socket.socket, report: int, keeper: int, outside: tuple[int, 
         close_others(2, (theirs.fileno(), report, keeper))
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
         set_title("nsinit: spare")
+        mounts.ask()  # here, where it costs no launch
         message, control, _, _ = theirs.recvmsg(16, _socket.CMSG_SPACE(5 * 4), _socket.MSG_CMSG_CLOEXEC)
         if message and control:
             plan, channel, *stdio = struct.unpack("5i", control[0][2])

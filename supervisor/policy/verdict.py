@@ -41,6 +41,8 @@ def matches(record: ExitRecord, names: tuple[ExitName, ...]) -> bool:
 
 def is_clean(record: ExitRecord, rules: Rules, *, stop_signal_sent: bool) -> bool:
     """Whether it ended well: 0, `success_exit`, or by the stop signal that we sent (128+n, as a shell tells it)."""
+    if record.oom_killed:
+        return False
     if record.cause == "exit" and record.code == 0:
         return True
     if matches(record, rules.success_exit):
@@ -79,7 +81,7 @@ def verdict(record: ExitRecord, rules: Rules, *, timed_out: bool) -> Verdict:
         return Verdict.COMPLETE
     if rules.policy == "never":
         return Verdict.FAIL
-    abnormal = timed_out or record.cause != "exit"
+    abnormal = timed_out or record.oom_killed or record.cause != "exit"
     return Verdict.RESTART if rules.policy == "on-failure" or abnormal else Verdict.FAIL
 
 
@@ -88,10 +90,14 @@ def describe(record: ExitRecord, *, timed_out: bool = False) -> str:
     if timed_out:
         return "did not become ready in time"
     match record.cause:
+        case _ if record.oom_killed and record.cause in ("exit", "signal"):
+            return "out of memory"
         case "exit":
             return f"exit code {record.code}"
         case "signal":
-            return f"signal {record.signal}"
+            return f"signal {record.signal}" + (f" in {record.syscall}" if record.syscall else "")
+        case "network":
+            return "network gone"
         case "setup":
             errno = f" ({record.errno})" if record.errno else ""
             return f"set-up failed in {record.phase or 'an unknown phase'}{errno}"

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import trio
 
 from supervisor.policy.restart import LIVE, Exited, Restart, State
+from supervisor.runtime import pasta
+from supervisor.runtime.execution import PART
 from supervisor.runtime.incarnation import Incarnation
 from supervisor.runtime.instance import Instance
 from supervisor.runtime.keeper_link import HeldWorker, KeeperLink
@@ -29,10 +31,14 @@ async def adopt(
     """Give each held worker to its instance; end those that have none. Names of the instances that go on."""
     known = {f"{state.instance}#{state.status.incarnation}": state for state in states.values()}
     alive: dict[str, HeldWorker] = {}
+    helpers: dict[str, HeldWorker] = {}  # by the incarnation that they serve
     async with trio.open_nursery() as nursery:
         for worker in held:
             state = known.get(worker.name)
-            if state is not None and state.instance in instances and state.status.state in LIVE:
+            of, _, part = worker.name.partition("/")
+            if part == pasta.NAME and _goes_on(known.get(of), instances):
+                helpers[of] = worker
+            elif state is not None and _goes_on(state, instances):
                 alive[state.instance] = worker
             else:
                 nursery.start_soon(_end_stray, worker, keeper, services)
@@ -45,12 +51,17 @@ async def adopt(
         instance, number = instances[name], state.status.incarnation
         if name in alive:
             incarnation = instance.incarnation = Incarnation(instance, number)
+            instance.paused_at = state.paused_at  # its cgroup has the last word
             incarnation.adopt(alive[name], keeper, state.started_at, state.exec_at)  # before the old deadline may fire
-            services.nursery.start_soon(incarnation.resume, alive[name])
+            services.nursery.start_soon(incarnation.resume, alive[name], helpers.get(alive[name].name))
         elif state.status.state in LIVE:  # the keeper that had it is gone, and with it the exit status
             cause: Cause = "interrupted" if state.status.state is State.CREATING else "unknown"
             instance.handle(Exited(number, ExitRecord(number, cause, time.time())))
     return set(taken)
+
+
+def _goes_on(state: InstanceState | None, instances: Mapping[str, Instance]) -> bool:
+    return state is not None and state.instance in instances and state.status.state in LIVE
 
 
 def follow_new_specs(states: dict[str, InstanceState], instances: Mapping[str, Instance]) -> None:
@@ -66,11 +77,15 @@ def follow_new_specs(states: dict[str, InstanceState], instances: Mapping[str, I
 async def _end_stray(worker: HeldWorker, keeper: KeeperLink, services: Services) -> None:
     """Before its instance may be launched: there must never be two copies."""
     child = Child(worker.name, worker.pid, worker.pidfd, keeper)
+    cgroup = services.keepers.cgroups.cgroup(worker.name)
     if worker.exit is None:
-        services.bus.publish("worker.stray", "warning", name=worker.name, pid=worker.pid)
-        kill_tree(child, own_pid_namespace=False)
+        event = "exec.stray" if f"/{PART}" in worker.name else "worker.stray"
+        services.bus.publish(event, "warning", name=worker.name, pid=worker.pid)
+        kill_tree(child, own_pid_namespace=False, cgroup=cgroup)
         with trio.move_on_after(STRAY_TIMEOUT_S):
             await child.exited()
+    if cgroup is not None:
+        await cgroup.finish()
     await keeper.acknowledge(worker.name)
     child.close()
     for fd in worker.kept:

@@ -19,10 +19,12 @@ from supervisor.runtime.sd_notify import Notifier
 from supervisor.runtime.services import Services
 from supervisor.runtime.state import InstanceState
 from supervisor.sandbox.plan import Plan, compile_plan
+from supervisor.sandbox.steps.cgroup import missing_controllers
 from supervisor.spec.errors import ConfigError
 from supervisor.spec.model import Fleet, instance_names
 from supervisor.spec.names import UnknownName, nearest
 from supervisor.telemetry.bus import EventBus
+from supervisor.telemetry.cgroup_usage import brief_usage
 from supervisor.telemetry.metrics import InstanceSample
 
 SHUTDOWN = "shutdown"  # who stopped an instance that the next daemon is to start again
@@ -75,6 +77,7 @@ class FleetRuntime:
         """Adopt what an earlier daemon left, then start the rest in order."""
         taken = await adopt(held, states, keeper, self.instances, self.services)
         follow_new_specs({name: state for name, state in states.items() if name in taken}, self.instances)
+        self._tell_missing_controllers()
         for name in self._order.first_to_last(self.instances):
             instance = self.instances[name]
             instance.save()
@@ -85,6 +88,11 @@ class FleetRuntime:
         for instance in self.instances.values():
             self._order.changed(instance, self.instances)
         self._begun.set()
+
+    def _tell_missing_controllers(self) -> None:
+        missing = missing_controllers(self.spec, self.services.facts.cgroups)
+        if missing is not None:
+            self.bus.publish("cgroup.unavailable", "warning", **missing)
 
     async def shut_down(self) -> list[str]:
         """Stop everything, dependents first: names of those that would not die."""
@@ -181,6 +189,18 @@ class FleetRuntime:
             instance.handle(Kill(by, signal))
         await trio.lowlevel.checkpoint()
 
+    async def pause(self, names: Sequence[str]) -> None:
+        """Freeze their processes. CannotPause: those before it in the list are paused then."""
+        await self._begun.wait()
+        for instance in self.select(names):
+            await instance.pause()
+
+    async def unpause(self, names: Sequence[str]) -> None:
+        """Let their processes go on. CannotPause: those before it in the list go on then."""
+        await self._begun.wait()
+        for instance in self.select(names):
+            instance.unpause()
+
     async def wait(self, names: Sequence[str], condition: Condition, timeout_s: float | None) -> bool:
         """Wait until all are ready, stopped for good, or not running; false when it cannot come or time is over."""
         await self._begun.wait()
@@ -245,6 +265,7 @@ class FleetRuntime:
             self._remove(instance)
         self.spec = new
         self._follow(new)
+        self._tell_missing_controllers()
         self._order = Order(new)
         self.services.slots.total_tokens = new.supervisor.start_concurrency
         for instance in self._add_missing(new):
@@ -321,8 +342,11 @@ class FleetRuntime:
                 log_bytes=one.output.read_bytes,
                 lost_bytes=one.output.lost_bytes,
                 lost_lines=one.output.lost_lines,
+                memory_bytes=usage.memory_bytes,
+                cpu_s=usage.cpu_s,
             )
             for one in self.instances.values()
+            for usage in [brief_usage(one.cgroup_path)]
         ]
 
     async def report_status(self) -> None:

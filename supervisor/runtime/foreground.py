@@ -3,14 +3,22 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 
 import msgspec
 import trio
+from msgspec.structs import replace
 
-from supervisor.runtime.keeper_link import ExitStatus, KeeperLink
-from supervisor.runtime.keeper_process import start_keeper
+from supervisor.runtime.cgroup import Figures
+from supervisor.runtime.cgroup_tree import NO_TREE, SCOPE, prepare
+from supervisor.runtime.keeper_link import ExitStatus, KeeperGoneError, KeeperLink
+from supervisor.runtime.keeper_process import scope_command, start_keeper
+from supervisor.runtime.kill import kill_tree
 from supervisor.runtime.launcher import Child, LaunchOrder, launch, send_signal
+from supervisor.runtime.network import Network
+from supervisor.runtime.secrets import answer_secrets
 from supervisor.runtime.setup_record import SetupRecord
 from supervisor.runtime.terminal import Terminal
 from supervisor.sandbox.plan import Plan
@@ -36,30 +44,38 @@ class Outcome(msgspec.Struct):
 
     record: SetupRecord
     status: ExitStatus | None
+    figures: Figures = Figures()  # of its cgroup, where it had one
 
 
 async def run_foreground(
     worker: Worker,
     plan: Plan,
+    recompile: Callable[[HostFacts], Plan],
     facts: HostFacts,
     environ: Mapping[str, str],
     terminal: Terminal | None,
     on_phase: Callable[[PhaseRecord], None],
 ) -> Outcome:
-    """Launch, pass signals on and wait. KeeperGoneError where the keeper does not live."""
+    """Launch, pass signals on and wait. KeeperGoneError where the keeper does not live.
+
+    recompile: the plan once more, by what is known of cgroups then; PlanError.
+    """
     with trio.open_signal_receiver(*FORWARDED) as signals:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            keeper_process = start_keeper(environ, [], connection=theirs.fileno(), adopt_timeout_s=0.0)
-        link = KeeperLink(ours)
+        keeper_process, link = await _start_keeper(environ, in_scope=plan.ahead > 0)
+        tree, figures = NO_TREE, Figures()
         try:
             async with trio.open_nursery() as nursery:
-                await link.greet()
+                if plan.ahead:  # limits of a cgroup are asked for: now there is a place to look at
+                    tree = prepare(link.pid)
+                    plan = recompile(replace(facts, cgroups=tree.facts))
+                cgroup = tree.cgroup("run#1")
                 nursery.start_soon(link.run)
                 children: list[Child] = []
                 nursery.start_soon(_forward, signals, children, terminal)
+                network = Network(worker, 0, facts, nursery, _Listener(children))
                 order = LaunchOrder(
                     plan=plan,
+                    cgroup=cgroup,
                     incarnation=1,
                     stop=(signal_number(worker.stop.signal), worker.stop.grace_s),
                     stdio=(0, 1, 2),
@@ -68,12 +84,15 @@ async def run_foreground(
                     on_phase=on_phase,
                     on_child=children.append,
                     on_terminal=terminal.take if terminal is not None else None,
+                    needs={"secret": answer_secrets(worker, environ), "network": network.attach},
                 )
                 record, child = await launch(order, link, facts, _no_workers)
                 if terminal is not None and terminal.master >= 0:
                     nursery.start_soon(terminal.copy_in)
                     nursery.start_soon(terminal.copy_out)
                 status = await child.exited() if child is not None else None
+                figures = await cgroup.finish() if cgroup is not None else figures
+                await network.end()
                 if terminal is not None:
                     await terminal.drained()
                 if child is not None:
@@ -85,7 +104,44 @@ async def run_foreground(
         finally:
             link.close()
             keeper_process.wait()
-        return Outcome(record, status)
+            tree.remove()
+        return Outcome(record, status, figures)
+
+
+async def _start_keeper(environ: Mapping[str, str], *, in_scope: bool) -> "tuple[subprocess.Popen[bytes], KeeperLink]":
+    """One that answers; without a scope where there can be none. KeeperGoneError."""
+    wrapper = scope_command(environ, os.geteuid(), f"{SCOPE}run-{os.getpid()}.scope") if in_scope else []
+    while True:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            process = start_keeper(environ, wrapper, connection=theirs.fileno(), adopt_timeout_s=0.0)
+        link = KeeperLink(ours)
+        try:
+            await link.greet()
+        except BaseException as error:
+            link.close()
+            process.wait()
+            if not wrapper or not isinstance(error, KeeperGoneError):
+                raise
+            wrapper = []
+        else:
+            return process, link
+
+
+class _Listener:
+    """Says on standard error what becomes of the network; without it the command is killed, as under a daemon."""
+
+    def __init__(self, children: list[Child]) -> None:
+        self._children = children
+
+    def network_said(self, line: str, *, up: bool) -> None:
+        if up:
+            print(f"network: {line}", file=sys.stderr)
+
+    def network_failed(self, why: str) -> None:
+        if send_signal(self._children[0].pidfd, 0):
+            print(f"network: {why}; the command is killed", file=sys.stderr)
+            kill_tree(self._children[0], own_pid_namespace=False)
 
 
 async def _forward(signals: AsyncIterator[int], children: list[Child], terminal: Terminal | None) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import select
 import time
 from typing import TYPE_CHECKING
 
@@ -9,11 +10,15 @@ import trio
 from msgspec.structs import replace
 
 from supervisor.policy.restart import Adopted, Exited, HandedOver, State
+from supervisor.runtime.cgroup import Cgroup, Figures, with_figures
 from supervisor.runtime.keeper_link import ExitStatus, HeldWorker, KeeperGoneError, KeeperLink
 from supervisor.runtime.kill import kill_tree
 from supervisor.runtime.launcher import Child, LaunchOrder, launch, send_signal
+from supervisor.runtime.network import Network
 from supervisor.runtime.output import Stream, capture, open_pipes
+from supervisor.runtime.secrets import answer_secrets
 from supervisor.runtime.setup_record import SetupRecord
+from supervisor.runtime.sigsys import explain_sigsys
 from supervisor.sandbox.ids import PlanError
 from supervisor.sandbox.plan import Plan, Step, compile_plan
 from supervisor.spec.forms import signal_number
@@ -36,6 +41,11 @@ class Incarnation:
         self._own_pid_namespace = instance.worker.namespaces.pid is True
         self.started_at: float | None = None  # wall clock of its exec
         self.exec_at: float | None = None  # the same, CLOCK_MONOTONIC
+        self.cgroup: Cgroup | None = None
+        self._network: Network | None = None
+        self._network_failed = False
+        self._figures = Figures()  # of its cgroup, once it has ended
+        self._plan: Plan | None = None  # as launched, by this daemon
         self._doomed = False  # killed before there was anything to kill
         self._waiting = trio.CancelScope()  # for a launch slot
         self._verbose = instance.status.failures > 0 or not instance.launches or instance.launches[-1].outcome != "ok"
@@ -54,12 +64,23 @@ class Incarnation:
         if self.child is not None:
             send_signal(self.child.pidfd, number)
 
+    async def pause(self) -> None:
+        """Freeze all of its processes. OSError."""
+        if self.cgroup is None:
+            raise OSError(errno.ENOTSUP, "it has no cgroup, and only a cgroup can be frozen")
+        await self.cgroup.freeze()
+
+    def unpause(self) -> None:
+        """Let them go on. OSError."""
+        if self.cgroup is not None:
+            self.cgroup.thaw()
+
     def kill(self) -> None:
         """End all of its processes, or its launch where there are none yet."""
         self._doomed = True
         self._waiting.cancel()
         if self.child is not None:
-            kill_tree(self.child, own_pid_namespace=self._own_pid_namespace)
+            kill_tree(self.child, own_pid_namespace=self._own_pid_namespace, cgroup=self.cgroup)
 
     # -- launched ---------------------------------------------------------------------------------------------------
 
@@ -84,9 +105,9 @@ class Incarnation:
         instance, services = self.instance, self.instance.services
         instance.output.begin(self.number)
         try:
-            plan = compile_plan(instance.worker, instance.index, services.facts)
+            plan = self._plan = compile_plan(instance.worker, instance.index, services.facts)
         except PlanError as error:
-            record = SetupRecord(_no_plan(instance.name, error), self.number, services.facts)
+            record = SetupRecord(no_plan(instance.name, error), self.number, services.facts)
             self._on_phase(record.fail_plan(error))
             self._after_failure(record, None)
             return
@@ -108,8 +129,11 @@ class Incarnation:
             timeout_s=instance.worker.setup_timeout_s,
             on_phase=self._on_phase,
             on_child=self._on_child,
+            needs={"secret": answer_secrets(instance.worker, os.environ)},
         )
         async with trio.open_nursery() as readers:
+            self._network = Network(instance.worker, instance.index, services.facts, readers, self)
+            order.needs["network"] = self._network.attach
             record = await self._try_keepers(order, [stdout_writer, stderr_writer])
             services.slots.release_on_behalf_of(self)
             slot.set()
@@ -118,9 +142,11 @@ class Incarnation:
                 self._handed_over(record)
                 status = await self._watch()
                 await self._drain(ends)
-                self._exited(status)
+                await self._exited(status)
             else:
                 failed_status = await self._watch() if self.child is not None else None
+                await self._network.end()
+                await self._leave_cgroup()
                 await self._drain(ends)
                 self._after_failure(record, failed_status)
             readers.cancel_scope.cancel()
@@ -134,6 +160,9 @@ class Incarnation:
             for _ in range(KEEPER_TRIES):
                 try:
                     keeper = await services.keepers.current()
+                    if order.plan.ahead:
+                        await self._leave_cgroup()  # of a try before
+                        order.cgroup = self.cgroup = services.keepers.cgroups.cgroup(self._name)
                     record, _ = await launch(order, keeper, services.facts, services.pids)
                     break
                 except KeeperGoneError as error:
@@ -219,7 +248,13 @@ class Incarnation:
         """Take over an incarnation that an earlier daemon launched. resume() must follow."""
         instance = self.instance
         self.child = Child(held.name, held.pid, held.pidfd, keeper)
+        cgroup = instance.services.keepers.cgroups.cgroup(held.name)
+        self.cgroup = cgroup if cgroup is not None and cgroup.is_there() else None
         self._own_pid_namespace = False  # the configuration may have been another when it was launched
+        if self.cgroup is not None and self.cgroup.is_frozen():
+            instance.paused_at = instance.paused_at or time.monotonic()
+        else:
+            instance.paused_at = None
         self.started_at, self.exec_at = started_at, exec_at
         instance.output.incarnation = self.number
         if held.exit is not None or instance.status.state is State.CREATING:
@@ -233,10 +268,14 @@ class Incarnation:
         )
         instance.handle(Adopted(self.number, ready=instance.status.ready_at is not None))
 
-    async def resume(self, held: HeldWorker) -> None:
-        """Go on with it."""
-        interrupted = self.instance.status.state is State.CREATING
+    async def resume(self, held: HeldWorker, helper: HeldWorker | None = None) -> None:
+        """Go on with it, and with the program beside it that connects its network."""
+        instance = self.instance
+        interrupted = instance.status.state is State.CREATING
         async with trio.open_nursery() as readers:
+            if helper is not None and self.child is not None:
+                self._network = Network(instance.worker, instance.index, instance.services.facts, readers, self)
+                self._network.adopt(helper, self.child.keeper)
             ends = self._read_output(readers, *held.kept)
             if interrupted:  # its channel broke with its daemon; how far it had come, nobody knows
                 self.kill()
@@ -245,7 +284,7 @@ class Incarnation:
             if interrupted:
                 self._tell_exit(ExitRecord(self.number, "interrupted", time.time()), status)
             else:
-                self._exited(status)
+                await self._exited(status)
             readers.cancel_scope.cancel()
         await self._let_go(held.kept)
 
@@ -270,15 +309,55 @@ class Incarnation:
     async def _watch(self) -> ExitStatus | None:
         if self.child is None:
             raise RuntimeError("nothing to watch")
-        return await self.child.exited()
+        status = await self.child.exited()
+        if self._network is not None:
+            await self._network.end()  # before the next one binds its ports
+        await self._leave_cgroup()
+        return status
+
+    def network_said(self, line: str, *, up: bool) -> None:
+        """A line of the log of what connects its network."""
+        self._publish("network.output", "info" if up else "debug", line=line)
+
+    def network_failed(self, why: str) -> None:
+        """Kill it: cut off from what it serves it would look well to itself and to us."""
+        if self.child is None or self.child.keeper.gone.is_set() or _has_ended(self.child):
+            return  # both have ended, one as the other's consequence
+        self._network_failed = True
+        self._publish("network.failed", "error", error=why)
+        kill_tree(self.child, own_pid_namespace=self._own_pid_namespace, cgroup=self.cgroup)
+
+    def _publish(self, event: str, level: str, **fields: object) -> None:
+        worker, name = self.instance.worker.name, self.instance.name
+        self.instance.services.bus.publish(
+            event, level, worker=worker, instance=name, incarnation=self.number, **fields
+        )
+
+    async def _leave_cgroup(self) -> None:
+        """End what is left in it, whatever its parent or its death signal; keep its figures; remove it."""
+        if self.cgroup is None:
+            return
+        cgroup, self.cgroup = self.cgroup, None
+        self._figures = await cgroup.finish()
+        if cgroup.is_there():
+            self.instance.services.bus.publish(
+                "cgroup.busy",
+                "error",
+                worker=self.instance.worker.name,
+                instance=self.instance.name,
+                incarnation=self.number,
+                path=cgroup.path,
+            )
 
     async def _drain(self, ends: list[trio.Event]) -> None:
         with trio.move_on_after(DRAIN_S):
             for end in ends:
                 await end.wait()
 
-    def _exited(self, status: ExitStatus | None) -> None:
+    async def _exited(self, status: ExitStatus | None) -> None:
         cause: Cause = "unknown" if status is None else "signal" if status.signal else "exit"
+        if status is not None and self._network_failed:
+            cause = "network"
         uptime_s = time.monotonic() - self.exec_at if self.exec_at is not None else 0.0
         record = ExitRecord(
             incarnation=self.number,
@@ -290,11 +369,15 @@ class Incarnation:
             core_dumped=status.core_dumped if status else False,
             stderr_tail=self.instance.output.tail("stderr"),
         )
+        if record.signal == "SIGSYS":
+            call, hint = await explain_sigsys(record.ended_at, self._plan, self.instance.services.facts)
+            record = replace(record, syscall=call, hint=hint)
         self._tell_exit(record, status)
 
     def _tell_exit(self, record: ExitRecord, status: ExitStatus | None) -> None:
         if status is not None:
             record = replace(record, rusage=status.rusage)
+        record = with_figures(record, self._figures)
         if self.instance.incarnation is self:
             self.instance.incarnation = None
         self.instance.handle(Exited(self.number, record))
@@ -308,7 +391,8 @@ class Incarnation:
             self.child.close()
 
 
-def _no_plan(instance: str, error: PlanError) -> Plan:
+def no_plan(instance: str, error: PlanError) -> Plan:
+    """What stands for a plan that could not be made: the phase that it was about."""
     return Plan(
         instance=instance,
         steps=(Step(error.phase, error.detail),),
@@ -318,6 +402,12 @@ def _no_plan(instance: str, error: PlanError) -> Plan:
         uid_map=(),
         gid_map=(),
     )
+
+
+def _has_ended(child: Child) -> bool:
+    poll = select.poll()
+    poll.register(child.pidfd, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _errno_name(error: OSError) -> str:

@@ -3,13 +3,16 @@
 Everything but the incarnation's own life is synchronous: handle() takes an event, keeps the new status, acts.
 """
 
+import errno
 import math
 import random
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 import trio
+from msgspec.structs import replace
 
 from supervisor.policy.restart import (
     LIVE,
@@ -36,9 +39,16 @@ from supervisor.runtime.output import OutputWriter
 from supervisor.runtime.ready import ProbeError, tcp_ready
 from supervisor.runtime.services import Services
 from supervisor.runtime.state import InstanceState, digest
+from supervisor.spec import remedies
 from supervisor.spec.forms import signal_number
 from supervisor.spec.model import Worker
 from supervisor.spec.records import ExitRecord, LaunchRecord
+
+PAUSABLE = (State.RUNNING, State.READY)
+
+
+class CannotPause(Exception):  # noqa: N818  (the name says what happened)
+    """It cannot be paused, or unpaused, in the state that it is in or on this host: why."""
 
 
 class Instance:
@@ -60,6 +70,7 @@ class Instance:
         self.incarnation: Incarnation | None = None
         self.next_worker: Worker | None = None  # a reload's, from the next launch on
         self.removed = False
+        self.paused_at: float | None = None  # CLOCK_MONOTONIC
         self.leaving = False  # to be stopped, as soon as those that depend on it are down
         self._changed = changed
         self._queue: deque[Event] = deque()
@@ -77,6 +88,12 @@ class Instance:
     def started_at(self) -> float | None:
         """Wall clock, of the running incarnation's exec."""
         return self.incarnation.started_at if self.incarnation is not None else None
+
+    @property
+    def cgroup_path(self) -> str | None:
+        """The directory of the present incarnation's cgroup, if it has one."""
+        cgroup = self.incarnation.cgroup if self.incarnation is not None else None
+        return cgroup.path if cgroup is not None else None
 
     @property
     def launches(self) -> deque[LaunchRecord]:
@@ -103,9 +120,64 @@ class Instance:
                 self.handle(Deadline())
 
     def _set_timer(self) -> None:
-        deadline = self.status.deadline
+        deadline = None if self.paused and self.status.state in PAUSABLE else self.status.deadline
         left_s = math.inf if deadline is None else max(0.0, deadline - time.monotonic())
         self._timer.deadline = trio.current_time() + left_s
+
+    @property
+    def paused(self) -> bool:
+        """Whether its processes are frozen."""
+        return self.paused_at is not None
+
+    async def pause(self) -> None:
+        """Freeze its processes; its deadlines wait as long. CannotPause."""
+        current = self.incarnation
+        if current is None or self.status.state not in PAUSABLE:
+            raise CannotPause(f"cannot pause {self.name}: it is {self.status.state}, not running")
+        if self.paused:
+            return
+        self.paused_at = time.monotonic()
+        self._set_timer()
+        try:
+            await current.pause()
+        except OSError as error:
+            self._resume()
+            hint = f"; {remedies.DELEGATED_SCOPE}" if error.errno == errno.ENOTSUP else ""
+            raise CannotPause(f"cannot pause {self.name}: {error.strerror or error}{hint}") from None
+        if current is self.incarnation and self.paused_at is not None:
+            self._tell_pause("worker.paused")
+
+    def unpause(self) -> None:
+        """Let them go on. CannotPause."""
+        if not self.paused or self.incarnation is None:
+            raise CannotPause(f"cannot unpause {self.name}: it is not paused")
+        try:
+            self.incarnation.unpause()
+        except OSError as error:
+            raise CannotPause(f"cannot unpause {self.name}: {error.strerror or error}") from None
+        self._resume()
+        self._tell_pause("worker.unpaused")
+
+    def _resume(self) -> None:
+        """The time that it was frozen is added to its deadline."""
+        if self.paused_at is not None and self.status.deadline is not None and self.status.state in PAUSABLE:
+            deadline = self.status.deadline + time.monotonic() - self.paused_at
+            self.status = replace(self.status, deadline=deadline)
+        self.paused_at = None
+        self._set_timer()
+
+    def _tell_pause(self, event: str) -> None:
+        self.save()
+        number = self.status.incarnation
+        self.services.bus.publish(event, worker=self.worker.name, instance=self.name, incarnation=number)
+        self._changed(self)
+
+    def _let_hear(self) -> None:
+        """A frozen process does not get the signal that asks it to leave."""
+        if self.paused and self.incarnation is not None:
+            with suppress(OSError):
+                self.incarnation.unpause()
+            self.paused_at = None
 
     def handle(self, event: Event) -> None:
         """Take one event. IllegalMove where the policy has no answer to it; nothing has changed then."""
@@ -143,6 +215,7 @@ class Instance:
         self._changed(self)
 
     def _note_exit(self, record: ExitRecord) -> ExitRecord:
+        self.paused_at = None
         record = complete_exit(self.status, record, self.rules)
         self._probe_scope.cancel()
         self.services.publish_exit(self, record)
@@ -164,6 +237,8 @@ class Instance:
                 self.services.nursery.start_soon(self.incarnation.live)
             case Signal(signal=name):
                 if self.incarnation is not None:
+                    if self.status.state is State.STOPPING:
+                        self._let_hear()
                     self.incarnation.send(signal_number(name))
             case KillTree():
                 if self.incarnation is not None:
@@ -213,6 +288,7 @@ class Instance:
                 status=self.status,
                 started_at=current.started_at if current else None,
                 exec_at=current.exec_at if current else None,
+                paused_at=self.paused_at,
             )
         )
 

@@ -66,7 +66,9 @@ def _target(join: Join, pids: Pids) -> int:
     if scheme == "path":
         return os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO would hold us up
     pid, pidfd = pids(name) if scheme == "worker" else (int(name), -1)
-    fd = _namespace(pid, FILES.get(join.kind, join.kind), ours=scheme == "worker")
+    # A worker may have made a pid namespace for its children: that one is not the sandbox's.
+    file = "pid" if join.kind == "pid" and scheme == "worker" else FILES.get(join.kind, join.kind)
+    fd = _namespace(pid, file, ours=scheme == "worker")
     if pidfd >= 0 and _has_ended(pidfd):  # then the number may have been another's already
         os.close(fd)
         raise ProcessLookupError(3, f"{name} has ended")

@@ -49,7 +49,7 @@ def signal_name(number: int) -> str:
 
 
 class HeldWorker(msgspec.Struct):
-    """A worker that a keeper has from an earlier daemon. The descriptors are ours now."""
+    """A worker, or a program beside one, that a keeper has from an earlier daemon. The descriptors are ours now."""
 
     name: str
     pid: int
@@ -182,16 +182,35 @@ class KeeperLink:
         return next((name for name in self._launches if name not in self._answers), None)
 
     async def launch(
-        self, name: str, clone_flags: int, stop: tuple[int, float], fds: dict[str, list[int]], join_kinds: list[int]
+        self,
+        name: str,
+        clone_flags: int,
+        stop: tuple[int, float],
+        fds: dict[str, list[int]],
+        join_kinds: list[int],
+        *,
+        hidden: bool = False,
     ) -> tuple[int, int]:
         """Fork one sandbox, which waits for `go`: its pid and pidfd. Refused, KeeperGoneError.
 
+        hidden: not dumpable until it executes, for others live in what it joins.
         fds by role: plan, channel, stdio (three), keep (held for the next daemon), join, cgroup; the caller's still.
         """
         roles = " ".join(role for role, several in fds.items() for _ in several)
         kinds = " ".join(map(str, join_kinds))
         stop_signal, grace_s = stop
-        message = pack("launch", name, clone_flags, stop_signal, int(grace_s * 1000), roles, kinds)
+        options = ["hidden"] if hidden else []
+        message = pack("launch", name, clone_flags, stop_signal, int(grace_s * 1000), roles, kinds, *options)
+        return await self._ask(name, message, [fd for several in fds.values() for fd in several])
+
+    async def spawn(self, name: str, argv: list[str], stdio: tuple[int, int, int], log: int) -> tuple[int, int]:
+        """Execute a program of the host's beside a worker: its pid and pidfd. Refused, KeeperGoneError.
+
+        name: web-0#17/pasta. It ends with the worker, and with the keeper. log: a reading end, held for others.
+        """
+        return await self._ask(name, pack("spawn", name, *argv), [*stdio, log, log])  # as many are held as of a worker
+
+    async def _ask(self, name: str, message: bytes, fds: list[int]) -> tuple[int, int]:
         try:
             self._reserves[name] = os.dup(self._socket.fileno())
         except OSError as error:
@@ -201,7 +220,7 @@ class KeeperLink:
         event = self._launches[name] = trio.Event()
         try:
             try:
-                await self._send(message, [fd for several in fds.values() for fd in several])
+                await self._send(message, fds)
             except KeeperGoneError:
                 await self.gone.wait()  # once all that it had said was heard
                 raise
@@ -231,6 +250,15 @@ class KeeperLink:
         """Let the keeper forget an incarnation that has exited."""
         if self._exits.pop(name, None) is not None:
             await self._tell(pack("ack", name))
+
+    async def hold_lock(self, name: str, fd: int) -> None:
+        """Give the keeper a descriptor to hold until an incarnation has ended. OSError where it cannot be given."""
+        try:
+            await self._send(pack("hold", name), [fd])
+        except KeeperGoneError as error:
+            raise OSError(errno.ESRCH, f"the keeper is gone: {error}") from None
+        except Refused as refused:
+            raise OSError(refused.number, refused.text) from None
 
     async def hold_state(self, fd: int) -> None:
         """Give the keeper the state memfd."""

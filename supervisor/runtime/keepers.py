@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import trio
 
-from supervisor.runtime import keeper_process
+from supervisor.runtime import cgroup_tree, keeper_process
 from supervisor.runtime.keeper_link import AdoptionError, HeldWorker, KeeperGoneError, KeeperLink
 from supervisor.telemetry.bus import EventBus
 
@@ -35,6 +35,7 @@ class Keepers:
         self._leaving = False
         self.adopted = False  # whether the present one comes from an earlier daemon
         self._state_fd = -1
+        self.cgroups = cgroup_tree.NO_TREE  # of the keeper that serves new launches
 
     @property
     def pid(self) -> int:
@@ -61,8 +62,9 @@ class Keepers:
                 self._bus.publish("keeper.died", "warning", error=str(error) or "it does not answer and was killed")
             else:
                 self._use(link)
+                self.cgroups.sweep([worker.name for worker in held])
                 self.adopted = True
-                self._bus.publish("keeper.adopted", pid=link.pid, workers=len(held))
+                self._bus.publish("keeper.adopted", pid=link.pid, workers=sum("/" not in one.name for one in held))
                 return link, held, state_fd
         return await self._start(), [], -1
 
@@ -116,6 +118,7 @@ class Keepers:
         link.close()
         self._reap()
         if link.gone.is_set():  # else it has a worker that does not die: the next daemon must find it
+            self.cgroups.remove()
             with suppress(FileNotFoundError):
                 os.unlink(self._path)
 
@@ -185,6 +188,7 @@ class Keepers:
         if self._link is not None:
             self._link.close()
         self._link = link
+        self.cgroups = cgroup_tree.prepare(link.pid)
         self._nursery.start_soon(self._run, link)
 
     async def _run(self, link: KeeperLink) -> None:

@@ -6,12 +6,17 @@ from contextlib import suppress
 
 import psutil
 
+from supervisor.runtime.cgroup import Cgroup
 from supervisor.runtime.launcher import Child, send_signal
 
 
-def kill_tree(child: Child, *, own_pid_namespace: bool) -> None:
-    """SIGKILL the first process: its pid namespace goes with it. Without one, its descendants first, by pidfd each."""
-    if not own_pid_namespace:
+def kill_tree(child: Child, *, own_pid_namespace: bool, cgroup: Cgroup | None = None) -> None:
+    """SIGKILL all of a cgroup at once, or the first process: its pid namespace goes with it.
+
+    Without both, its descendants first, by pidfd each.
+    """
+    killed = cgroup is not None and cgroup.kill()
+    if not killed and not own_pid_namespace:
         send_signal(child.pidfd, signal.SIGSTOP)
         below: set[psutil.Process] = set()
         while new := _descendants(child.pid) - below:  # what is stopped forks no more

@@ -6,7 +6,7 @@ import signal
 import socket
 import struct
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
 from functools import partial
 
@@ -14,9 +14,13 @@ import msgspec
 import trio
 
 from supervisor.kernel import clone as flags
+from supervisor.kernel.libc import KernelError
+from supervisor.runtime.cgroup import Cgroup
+from supervisor.runtime.grants import grant
 from supervisor.runtime.id_maps import write_maps
 from supervisor.runtime.joins import JoinError, Pids, open_joins
 from supervisor.runtime.keeper_link import ExitStatus, KeeperGoneError, KeeperLink, Refused, close_all
+from supervisor.runtime.mount_maps import map_mount
 from supervisor.runtime.setup_record import SetupRecord
 from supervisor.sandbox.hints import SETUP_TIMEOUT
 from supervisor.sandbox.plan import Plan
@@ -29,8 +33,9 @@ FRAME_BYTES = 65536
 OnPhase = Callable[[PhaseRecord], None]
 OnTerminal = Callable[[int], None]
 # Answers one kind of need of a child: takes the child, the need's detail and the descriptors that came with it (closed
-# by the caller). OSError is told to the child, whose phase fails with its errno and its words.
-Answer = Callable[["Child", str, list[int]], Awaitable[None]]
+# by the caller); gives a descriptor for the child, or None. OSError is told to the child, whose phase fails with its
+# errno and its words.
+Answer = Callable[["Child", str, list[int]], Awaitable[int | None]]
 
 
 class Child(msgspec.Struct):
@@ -63,13 +68,17 @@ class LaunchOrder(msgspec.Struct):
     on_phase: OnPhase
     on_child: Callable[[Child], None]  # as soon as it is known, which is before it does anything
     on_terminal: OnTerminal | None = None  # takes the pty's master
-    needs: Mapping[str, Answer] = msgspec.field(default_factory=dict)  # beside idmap and terminal
+    needs: dict[str, Answer] = msgspec.field(default_factory=dict)  # beside idmap, terminal and hold
     cgroup_fd: int = -1  # the directory of the cgroup to be born in; the caller's still
+    cgroup: Cgroup | None = None  # instead: to be made first, as the plan's cgroup.create says; the caller removes it
+
+    hidden: bool = False  # others live in what it joins: nsinit is not dumpable until it executes
+    part: str = ""  # of the incarnation: a command executed in it
 
     @property
     def name(self) -> str:
-        """Of the incarnation."""
-        return f"{self.plan.instance}#{self.incarnation}"
+        """Of the incarnation, or of a part of it."""
+        return f"{self.plan.instance}#{self.incarnation}{'/' if self.part else ''}{self.part}"
 
 
 async def launch(
@@ -80,10 +89,42 @@ async def launch(
     KeeperGoneError where the keeper died before the end of it: nothing lives then, another may be asked.
     """
     record = SetupRecord(order.plan, order.incarnation, facts)
+    if order.plan.ahead and not _create_cgroup(order, record):
+        return record, None
+    try:
+        return await _launch(order, record, keeper, facts, pids)
+    finally:
+        if order.cgroup is not None:
+            order.cgroup.close()
+
+
+def _create_cgroup(order: LaunchOrder, record: SetupRecord) -> bool:
+    """The daemon's own phase, before there is anybody to be born in it."""
+    step = order.plan.steps[0]
+    start = time.monotonic_ns()
+    if order.cgroup is None:
+        order.on_phase(record.done(step, start, "skipped"))
+        return True
+    words = [str(word) for word in step.arguments]
+    try:
+        order.cgroup.create(list(zip(words[::2], words[1::2], strict=True)))
+    except KernelError as error:
+        name = errno.errorcode.get(error.errno or 0, "")
+        text = f"{error.filename or order.cgroup.path}: {error.strerror}"
+        order.on_phase(record.fail(step, start, time.monotonic_ns(), name, error.syscall, text))
+        return False
+    order.cgroup_fd = order.cgroup.fd
+    order.on_phase(record.done(step, start))
+    return True
+
+
+async def _launch(
+    order: LaunchOrder, record: SetupRecord, keeper: KeeperLink, facts: HostFacts, pids: Pids
+) -> tuple[SetupRecord, Child | None]:
     try:
         join_fds, join_kinds = open_joins(order.plan.joins, pids)
     except JoinError as error:
-        step = order.plan.steps[error.index]
+        step = order.plan.steps[order.plan.ahead + error.index]
         name = errno.errorcode.get(error.error.errno or 0, "")
         order.on_phase(record.fail(step, record.requested_ns, record.requested_ns, name, "open", str(error)))
         return record, None
@@ -101,7 +142,9 @@ async def launch(
         # does the child: its first phase ties it to the keeper. Should this process die, the keeper has the child.
         _say(ours, "go")
         try:
-            pid, pidfd = await keeper.launch(order.name, clone_flags, order.stop, fds, join_kinds)
+            pid, pidfd = await keeper.launch(
+                order.name, clone_flags, order.stop, fds, join_kinds, hidden=order.hidden
+            )
         except Refused as refused:
             theirs.close()
             _drain_joins(ours, record, order.on_phase)
@@ -131,7 +174,7 @@ async def launch(
 
 def _channel_and_plan(plan: Plan) -> tuple[socket.socket, socket.socket, int]:
     """Both ends of a channel, and a memfd that holds the plan. OSError (EMFILE, ENOMEM): none is open then."""
-    data = encode_plan([(step.phase, step.arguments) for step in plan.steps])
+    data = encode_plan([(step.phase, step.arguments) for step in plan.steps[plan.ahead :]])
     with ExitStack() as opened:
         ours, theirs = map(opened.enter_context, socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
         plan_fd = os.memfd_create("plan", os.MFD_CLOEXEC)
@@ -142,7 +185,7 @@ def _channel_and_plan(plan: Plan) -> tuple[socket.socket, socket.socket, int]:
 
 
 def _refuse(record: SetupRecord, refused: Refused, on_phase: OnPhase) -> None:
-    step = record.plan.steps[refused.index]
+    step = record.plan.steps[record.plan.ahead + refused.index]
     name = errno.errorcode.get(refused.number, "")
     end = max(refused.start_ns, record.requested_ns)
     on_phase(record.fail(step, refused.start_ns, end, name, refused.syscall, refused.text))
@@ -207,34 +250,43 @@ async def _answer(
     ours: socket.socket, what: str, detail: str, fds: list[int], order: LaunchOrder, child: Child, facts: HostFacts
 ) -> None:
     """Give up where the child dies meanwhile: a helper may hang, and the child's number may become another's."""
+    given: int | None = None
     try:
         if what == "idmap":
             await _while_it_lives(child, partial(write_maps, child.pid, order.plan, facts))
         elif what == "terminal" and order.on_terminal is not None:
             order.on_terminal(fds.pop())
+        elif what == "hold":
+            await child.keeper.hold_lock(child.name, fds[0])
+        elif what == "mount.idmap" and fds:
+            map_mount(fds[0], child.pid, detail)
+        elif what == "limits" and fds:
+            grant(detail, fds[0], order.plan, facts)
         elif (answer := order.needs.get(what)) is not None:
-            await _while_it_lives(child, partial(answer, child, detail, fds))
+            given = await _while_it_lives(child, partial(answer, child, detail, fds))
         else:
             raise OSError(errno.EINVAL, f"nobody answers the need {what!r}")  # noqa: TRY301
     except OSError as error:
         _say(ours, "done", error.errno or errno.EIO, error.strerror or str(error))
     else:
-        _say(ours, "done", 0, "")
+        _say(ours, "done", 0, "", fd=given)
     finally:
-        close_all(fds)
+        close_all(fds if given is None else [*fds, given])
 
 
-async def _while_it_lives(child: Child, answer: Callable[[], Awaitable[None]]) -> None:
+async def _while_it_lives(child: Child, answer: Callable[[], Awaitable[int | None]]) -> int | None:
     failure: OSError | None = None
+    given: int | None = None
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_cancel_at_exit, child, nursery.cancel_scope)
         try:
-            await answer()
+            given = await answer()
         except OSError as error:
             failure = error
         nursery.cancel_scope.cancel()
     if failure is not None:
         raise failure
+    return given
 
 
 async def _cancel_at_exit(child: Child, scope: trio.CancelScope) -> None:
@@ -242,10 +294,11 @@ async def _cancel_at_exit(child: Child, scope: trio.CancelScope) -> None:
     scope.cancel()
 
 
-def _say(ours: socket.socket, *tokens: str | int) -> None:
+def _say(ours: socket.socket, *tokens: str | int, fd: int | None = None) -> None:
     """Send; a sandbox that died is noticed by the end of its channel."""
+    rights = [] if fd is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", fd))]
     with suppress(OSError):
-        ours.send(pack(*tokens), socket.MSG_NOSIGNAL)
+        ours.sendmsg([pack(*tokens)], rights, socket.MSG_NOSIGNAL)
 
 
 def send_signal(pidfd: int, number: int) -> bool:

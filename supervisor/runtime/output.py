@@ -161,6 +161,8 @@ def open_pipes() -> tuple[int, int, int, int]:
         os.close(stdout_writer)
         raise
     pipes = (stdout, stdout_writer, stderr, stderr_writer)
+    for fd in (stdout, stderr):  # a worker that is another user outside may open /dev/stdout, which leads here
+        os.fchmod(fd, 0o622)
     if max(pipes) > limit - HEADROOM:
         for fd in pipes:
             os.close(fd)

@@ -76,6 +76,7 @@ async def _probe_there(pid: int, host: str, port: int, interval_s: float) -> Non
             stdout=subprocess.DEVNULL,
             capture_stderr=True,
             check=False,
+            env={},  # it enters the worker's namespaces: the daemon's environment may hold secrets
         )
     finally:
         os.close(end)

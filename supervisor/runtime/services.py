@@ -4,6 +4,7 @@ import os
 from typing import TYPE_CHECKING
 
 import trio
+from msgspec.structs import replace
 
 from supervisor.runtime.joins import Pids
 from supervisor.runtime.keepers import Keepers
@@ -34,13 +35,25 @@ class Services:
         self.bus = bus
         self.keepers = keepers
         self.state = state
-        self.facts = facts
+        self._facts = facts
         self.nursery = nursery
         self.pids = pids
         self.slots = trio.CapacityLimiter(start_concurrency)
         self.log_directory = os.path.join(state_directory, "logs")
         self.history_directory = os.path.join(state_directory, "history")
         self.null_fd = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+
+    @property
+    def facts(self) -> HostFacts:
+        """The host's, with what the present keeper's place offers of cgroups."""
+        cgroups = self.keepers.cgroups.facts
+        if self._facts.cgroups is not cgroups:
+            self._facts = replace(self._facts, cgroups=cgroups)
+        return self._facts
+
+    @facts.setter
+    def facts(self, facts: HostFacts) -> None:
+        self._facts = facts
 
     def publish_exit(self, instance: "Instance", record: ExitRecord) -> None:
         """worker.exited."""
@@ -54,10 +67,16 @@ class Services:
             "uptime_s": round(record.uptime_s, 3),
             "clean": record.clean,
         }
-        optional = ("code", "signal", "phase", "errno", "requested_by")
+        optional = ("code", "signal", "phase", "errno", "syscall", "hint", "requested_by")
         fields |= {key: value for key in optional if (value := getattr(record, key)) is not None}
         if record.core_dumped:
             fields["core_dumped"] = True
+        if record.oom_killed:
+            fields["oom_killed"] = True
+        if record.memory_peak_bytes is not None:
+            fields["memory_peak_bytes"] = record.memory_peak_bytes
+        if record.memory_max_bytes is not None:
+            fields["memory_max_bytes"] = record.memory_max_bytes
         if usage is not None:
             fields |= {"user_s": usage.user_s, "system_s": usage.system_s, "max_rss_bytes": usage.max_rss_bytes}
         self.bus.publish("worker.exited", "info" if expected else "warning", **fields)

@@ -28,13 +28,18 @@ class SetupRecord:
         """Take a `phases` or an `exec` frame (nsinit/channel.py)."""
         if tokens[0] == "exec":
             self.handed_over_ns = int(tokens[2])
-            return [self._add(self.plan.steps[int(tokens[1])], self.handed_over_ns, self.handed_over_ns, "ok")]
+            step = self.plan.steps[self.plan.ahead + int(tokens[1])]
+            return [self._add(step, self.handed_over_ns, self.handed_over_ns, "ok")]
         return [self._ended(*tokens[at : at + 7]) for at in range(1, len(tokens), 7)]
+
+    def done(self, step: Step, start: int, outcome: str = "ok") -> PhaseRecord:
+        """Record a phase of the daemon's own that has just ended."""
+        return self._add(step, start, time.monotonic_ns(), outcome)
 
     def _ended(
         self, index: str, begun: str, end: str, outcome: str, number: str, syscall: str, message: str
     ) -> PhaseRecord:
-        step, start = self.plan.steps[int(index)], int(begun)
+        step, start = self.plan.steps[self.plan.ahead + int(index)], int(begun)
         if outcome == "failed":
             name = errno.errorcode.get(int(number), "") if int(number) else ""
             return self.fail(step, start, int(end), name, syscall, message)

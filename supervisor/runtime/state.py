@@ -25,6 +25,7 @@ class InstanceState(msgspec.Struct, frozen=True, omit_defaults=True):
     status: Status
     started_at: float | None = None  # wall clock
     exec_at: float | None = None  # CLOCK_MONOTONIC
+    paused_at: float | None = None  # the same; whether it is paused, its cgroup says
 
 
 def digest(worker: Worker) -> int:

@@ -4,6 +4,15 @@
 table in the reference; tests provoke what a namespace lets them provoke.
 """
 
+from supervisor.sandbox import (
+    hints_cgroup,
+    hints_ids,
+    hints_locks,
+    hints_mounts,
+    hints_network,
+    hints_rootfs,
+    hints_seccomp,
+)
 from supervisor.spec import remedies
 
 Row = tuple[str, str | None]
@@ -65,7 +74,7 @@ TABLE: dict[str, dict[str, Row]] = {
             remedies.ALLOW_USER_NAMESPACES,
         ),
         "EACCES": (
-            "A security module forbids user namespaces to this program.",
+            "A security module forbids user namespaces to this program, or the cgroup made for it is not this user's.",
             remedies.ALLOW_APPARMOR_USER_NAMESPACES,
         ),
         "ENOSPC": (
@@ -136,7 +145,10 @@ TABLE: dict[str, dict[str, Row]] = {
     "rootfs.prepare": {
         "ENOENT": ("The root directory does not exist on the host.", "ls -ld {detail}"),
         "ENOTDIR": ("The root is not a directory.", "ls -ld {detail}"),
-        "EACCES": ("A directory on the way to the root is closed to this user.", "namei -l {detail}"),
+        "EACCES": (
+            "A directory on the way to the root is closed to this user, or to the ids that id_map gives the sandbox.",
+            "namei -l {detail}",
+        ),
         "EPERM": _APPARMOR,
         "EINVAL": (
             "A mount below the root is locked; it can only be taken along with what lies on it.",
@@ -166,7 +178,10 @@ TABLE: dict[str, dict[str, Row]] = {
     },
     "mount.bind": {
         "ENOENT": ("The bind's source does not exist on the host.", "ls -ld {detail}"),
-        "EACCES": ("A directory on the way to the source is closed to this user.", "namei -l {detail}"),
+        "EACCES": (
+            "A directory on the way to the source is closed to this user, or to the ids that id_map gives the sandbox.",
+            "namei -l {detail}",
+        ),
         "EPERM": (
             "The mount carries a restriction (ro, nosuid, nodev, noexec) that only its owner may clear.",
             "findmnt -no OPTIONS -T {detail}",
@@ -231,7 +246,7 @@ TABLE: dict[str, dict[str, Row]] = {
     },
     "id.user": {
         "EINVAL": (
-            "The worker's user or group is not in the sandbox's id map: map a range (id_map, uid_map, gid_map).",
+            "The worker's user or group is not in the sandbox's id map: map more ids (id_map, id_count, uid_map).",
             "nsvisor plan {instance}",
         ),
         "EPERM": (
@@ -319,3 +334,19 @@ TIMEOUT_ANYWHERE: Row = (
     "The phase did not end in setup_timeout: the host is overloaded, or the limit is too short.",
     "uptime",
 )
+TABLE |= hints_cgroup.TABLE
+TABLE |= {phase: TABLE.get(phase, {}) | rows for phase, rows in hints_ids.TABLE.items()}
+BY_SYSCALL |= hints_ids.BY_SYSCALL
+TABLE |= hints_locks.TABLE
+TIMEOUTS |= hints_locks.TIMEOUTS
+BY_SYSCALL |= hints_locks.BY_SYSCALL
+TABLE |= hints_seccomp.TABLE
+TABLE |= hints_rootfs.TABLE
+TIMEOUTS |= hints_rootfs.TIMEOUTS
+BY_SYSCALL |= hints_rootfs.BY_SYSCALL
+ANYWHERE |= hints_rootfs.ANYWHERE
+TABLE |= {phase: TABLE.get(phase, {}) | rows for phase, rows in hints_mounts.TABLE.items()}
+TIMEOUTS |= hints_mounts.TIMEOUTS
+BY_SYSCALL |= hints_mounts.BY_SYSCALL
+TABLE |= hints_network.TABLE
+TIMEOUTS |= hints_network.TIMEOUTS

@@ -5,6 +5,7 @@ import shlex
 
 import msgspec
 
+from supervisor.sandbox import hints_ids
 from supervisor.sandbox.hint_table import (
     ANYWHERE,
     BY_SYSCALL,
@@ -77,9 +78,19 @@ def _subject(phase: str, detail: str) -> str:
     """The path or name in a step's detail, as the plan writes it: of a bind the source, of a command its first word."""
     if phase == "mount.bind":
         return re.split(r" (?:->|on) ", detail, maxsplit=1)[0]
-    if phase in {"exec", "mount.tmpfs"}:
-        return detail.partition(" ")[0]
+    if phase == "mount.overlay":
+        return _layer(detail.partition(": ")[2])
+    if phase == "exec" or phase.startswith("mount."):
+        return detail.partition(" ")[0].rstrip(",")
+    if detail.startswith("overlay "):
+        return _layer(detail.removeprefix("overlay "))
     return detail.removeprefix("dir ") if phase == "rootfs.prepare" else detail
+
+
+def _layer(described: str) -> str:
+    """Of an overlay the upper directory, where it has one, else the topmost lower one."""
+    above, _, below = described.partition(" over ")
+    return above if above.startswith("/") else below.split(" ")[0]
 
 
 def _special(phase: str, errno_name: str, subject: str, message: str, facts: HostFacts | None) -> Row | None:
@@ -109,7 +120,13 @@ def _special(phase: str, errno_name: str, subject: str, message: str, facts: Hos
         )
     if phase == "id.map" and errno_name == "EINVAL" and "keep-id" in message:
         return ("The sandbox maps one id only, and that user is another: a range is needed (id_map, uid_map).", None)
-    if phase == "id.map" and errno_name == "EPERM" and "no subordinate" in message:
+    if phase in {"mount.bind", "rootfs.prepare"} and errno_name == "EPERM" and '"idmap"' in message:
+        return hints_ids.NO_TRANSLATION
+    if phase == "id.map" and "is outside the worker's" in message:
+        return hints_ids.OUTSIDE_SLICE
+    if phase == "id.map" and errno_name == "EPERM" and "'s to map" in message and "no subordinate" not in message:
+        return hints_ids.NOT_COVERED
+    if phase == "id.map" and errno_name in {"EPERM", "ENOSPC"} and "no subordinate" in message:
         return TABLE[phase][NO_SUBID]
     if phase == "clone" and errno_name == "EPERM" and facts is not None and facts.privileged:
         return (

@@ -2,13 +2,14 @@
 
 import msgspec
 
-from supervisor.sandbox.ids import identify
+from supervisor.sandbox.ids import Identity, identify
+from supervisor.sandbox.steps.cgroup import cgroup_steps
 from supervisor.sandbox.steps.ids import id_steps
-from supervisor.sandbox.steps.limits import limit_steps
+from supervisor.sandbox.steps.limits import limit_steps, oom_steps
 from supervisor.sandbox.steps.locks import lock_steps, privilege_steps
 from supervisor.sandbox.steps.namespaces import name_steps, namespace_steps
 from supervisor.sandbox.steps.network import network_steps
-from supervisor.sandbox.steps.process import descriptor_step, differs_from_init, exec_step
+from supervisor.sandbox.steps.process import attribute_steps, descriptor_step, differs_from_init, exec_step
 from supervisor.sandbox.steps.root import root_steps
 from supervisor.sandbox.steps.step import Step
 from supervisor.spec.facts import HostFacts
@@ -18,11 +19,7 @@ from supervisor.spec.model import Worker, instance_names
 __all__ = ["MISSING", "Join", "Plan", "Step", "compile_plan"]
 
 # What the design gives every sandbox by default and this release does not build yet.
-MISSING = (
-    "mount.mask: masked and read-only paths below /proc",
-    "userns.seal: no further user namespaces inside",
-    "lock.seccomp: the default profile",
-)
+MISSING: tuple[str, ...] = ()
 JOINABLE = ("user", "mount", "uts", "ipc", "network", "cgroup", "time", "pid")
 
 
@@ -35,7 +32,7 @@ class Join(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """The whole of it. Joins are the first steps, `clone` is the next."""
+    """The whole of it. First what the daemon does itself, then joins, then `clone`."""
 
     instance: str
     steps: tuple[Step, ...]
@@ -46,16 +43,22 @@ class Plan(msgspec.Struct, frozen=True):
     gid_map: tuple[tuple[int, int, int], ...]
     missing: tuple[str, ...] = MISSING
 
+    @property
+    def ahead(self) -> int:
+        """How many steps are the daemon's own: the keeper counts from the one after them."""
+        return int(self.steps[0].phase == "cgroup.create")
+
 
 def compile_plan(worker: Worker, index: int, facts: HostFacts, *, terminal: bool = False) -> Plan:
     """Compile the plan of one instance. PlanError where the ids asked for cannot be had on this host."""
     worker = for_instance(worker, index)
     name = instance_names(worker)[index]
     identity = identify(worker, facts)
-    joins = _joins(worker)
+    joins = joined(worker)
     spaces = worker.namespaces
     forks = worker.init and differs_from_init(worker, terminal=terminal)
     steps = [
+        *cgroup_steps(worker, facts),
         *(
             Step("ns.join", f"{'user, the owner of ' if join.owner else ''}{join.kind} {join.reference}")
             for join in joins
@@ -63,18 +66,12 @@ def compile_plan(worker: Worker, index: int, facts: HostFacts, *, terminal: bool
         Step("clone", " ".join(kind for kind in ("user", "pid") if getattr(spaces, kind) is True) or "no namespaces"),
         Step("parent.bind"),
         *id_steps(identity),
+        *oom_steps(worker),
         *namespace_steps(worker),
         *network_steps(worker),
         *name_steps(worker, name),
         *root_steps(worker, facts),
-        *([Step("init.fork")] if forks else []),
-        Step("session.new", "terminal" if terminal else "", (int(terminal),)),
-        Step("cwd.enter", worker.working_dir, (worker.working_dir,)),
-        *limit_steps(worker),
-        *privilege_steps(worker, identity, facts),
-        descriptor_step(worker),
-        *lock_steps(worker),
-        exec_step(worker, facts, stays=worker.init and not forks),
+        *workload_steps(worker, identity, facts, terminal=terminal, forks=forks, stays=worker.init and not forks),
     ]
     return Plan(
         instance=name,
@@ -87,13 +84,30 @@ def compile_plan(worker: Worker, index: int, facts: HostFacts, *, terminal: bool
     )
 
 
-def _joins(worker: Worker) -> list[Join]:
+def workload_steps(
+    worker: Worker, identity: Identity, facts: HostFacts, *, terminal: bool, forks: bool, stays: bool
+) -> list[Step]:
+    """From inside the sandbox on: what the workload is made of, and a command executed beside it too."""
+    return [
+        *([Step("init.fork")] if forks else []),
+        Step("session.new", "terminal" if terminal else "", (int(terminal),)),
+        Step("cwd.enter", worker.working_dir, (worker.working_dir,)),
+        *limit_steps(worker, facts),
+        *privilege_steps(worker, identity, facts),
+        descriptor_step(worker),
+        *attribute_steps(worker),
+        *lock_steps(worker, facts),
+        exec_step(worker, facts, stays=stays),
+    ]
+
+
+def joined(worker: Worker) -> list[Join]:
     """For each target once its owner's user namespace first: joining after one's own new one is EPERM."""
     wanted: dict[str, str] = {
         kind: value
         for kind in JOINABLE
         if isinstance(value := (worker.network.mode if kind == "network" else getattr(worker.namespaces, kind)), str)
-        and value not in ("none", "host")
+        and ":" in value
     }
     joins: list[Join] = []
     entered = {wanted["user"]} if "user" in wanted else set()

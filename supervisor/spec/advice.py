@@ -3,6 +3,8 @@
 import os
 from collections.abc import Iterator, Sequence
 
+from supervisor.spec.advice_locks import lock_advice
+from supervisor.spec.advice_rootfs import rootfs_advice, shared_roots
 from supervisor.spec.errors import ConfigError, Problem
 from supervisor.spec.locate import Path
 from supervisor.spec.model import Fleet, Worker
@@ -22,21 +24,23 @@ def warnings(fleet: Fleet) -> tuple[Problem, ...]:
     if not fleet.workers:
         file = fleet.files[0] if fleet.files else "nsvisor"
         found[Problem(file, None, "", "no workers: add a table [worker.NAME] with a command")] = None
-    for worker in fleet.workers.values():
-        for path, value, message in _of_worker(worker):
-            file, line, key = _place(sources, fleet, worker.name, path)
-            found[Problem(file, line, key, message, show(value, longest=LONGEST_PATH))] = None
+    advice = [(worker.name, one) for worker in fleet.workers.values() for one in _of_worker(worker)]
+    for name, (path, value, message) in (*advice, *lock_advice(fleet.workers), *shared_roots(fleet.workers)):
+        file, line, key = _place(sources, fleet, name, path)
+        found[Problem(file, line, key, message, show(value, longest=LONGEST_PATH))] = None
     return tuple(found)
 
 
 def _of_worker(worker: Worker) -> Iterator[tuple[Path, object, str]]:
-    rootfs, restart = worker.rootfs, worker.restart
-    if rootfs.path is not None and not os.path.isdir(rootfs.path):
-        what = "is no directory" if os.path.lexists(rootfs.path) else "does not exist"
-        yield ("rootfs", "path"), rootfs.path, what
+    restart = worker.restart
+    yield from rootfs_advice(worker)
     for index, mount in enumerate(worker.mounts):
-        if mount.source is not None and not os.path.exists(mount.source):
+        wanted = mount.type == "bind" and not mount.optional
+        if wanted and mount.source is not None and not os.path.exists(mount.source):
             yield ("mounts", index, "source"), mount.source, "does not exist"
+    for index, secret in enumerate(worker.secrets):
+        if secret.source is not None and not secret.optional and not os.path.exists(secret.source):
+            yield ("secrets", index, "source"), secret.source, "does not exist"
     for kind in worker.namespaces.__struct_fields__:
         yield from _joined(("namespaces", kind), getattr(worker.namespaces, kind))
     yield from _joined(("network", "mode"), worker.network.mode)

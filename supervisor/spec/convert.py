@@ -1,6 +1,7 @@
 """A TOML table to the values of a Struct, field by field, so that every bad one is told."""
 
 import shlex
+import types
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, Literal, get_args, get_origin
@@ -17,7 +18,11 @@ from supervisor.spec.show import show
 from supervisor.spec.source import ABSENT, Source
 
 NOT_YET = "not yet supported"
-_INDEXED = {"command", "env"}  # where "{index}" is replaced
+# Where "{index}" is replaced: see instances.py.
+_INDEXED = {("command",), ("env",), *(("rootfs", key) for key in ("path", "upper", "work")),
+            ("mounts", "upper"), ("mounts", "work"), ("network", "publish")}  # fmt: skip
+
+_NO_KEYS = {"name", "seccomp_profile"}  # the name of a worker's table; what the file of security.seccomp says
 
 Values = dict[str, Any]  # by the Python name; a table is again Values
 
@@ -34,16 +39,18 @@ class Field(msgspec.Struct, frozen=True):
 
 @cache
 def fields_of(struct: type[msgspec.Struct]) -> Mapping[str, Field]:
-    """The keys of a table, as TOML names them. A worker's name is no key: it is its table's name."""
+    """The keys of a table, as TOML names them, without what is filled in by the loader."""
     return {
         info.encode_name: _field(info.name, info.type, required=info.required)
         for info in msgspec.structs.fields(struct)
-        if info.encode_name != "name"
+        if info.encode_name not in _NO_KEYS
     }
 
 
 def _field(name: str, annotation: Any, *, required: bool) -> Field:
     origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is types.UnionType and get_origin(arguments[0]) is tuple:  # an array, or None where it is not written
+        return _field(name, arguments[0], required=required)
     if origin is tuple:
         if _is_struct(arguments[0]):
             return Field(name, "tables", arguments[0], leaf_of(str), required)
@@ -113,6 +120,11 @@ class Converter:
         return tuple(item for item in built if item is not None)
 
     def _element(self, struct: type[msgspec.Struct], raw: Any, path: Path, known_as: tuple[str, ...]) -> Any:
+        text = None
+        if struct is Mount and isinstance(raw, dict) and raw.get("type") == "symlink":
+            text = raw.get("source")  # what the link says: no path on the host
+            if isinstance(text, str) and text and "\0" not in text:
+                raw = {**raw, "source": "/"}
         values = self.table(struct, raw, path, known_as)
         if isinstance(raw, dict):
             for key, field in fields_of(struct).items():
@@ -120,6 +132,8 @@ class Converter:
                     self._report.add(self._source, (*path, key), "missing", allowed=field.leaf.allowed)
         if self._report.is_bad(self._source, path):
             return None
+        if text is not None:
+            values["source"] = text
         built = struct(**values)
         if isinstance(built, Mount):
             for key, message, allowed in mounts.flaws(built):
@@ -152,8 +166,9 @@ class Converter:
     def _leaf(self, leaf: Leaf, value: Any, path: Path, known_as: tuple[str, ...]) -> Any:
         if unsupported.value(known_as, value):
             return self._bad(path, NOT_YET, value, leaf.allowed)
-        if isinstance(value, str) and "{index}" in value and known_as[1] not in _INDEXED:
-            return self._bad(path, "{index} is replaced in command and env only", value)
+        if isinstance(value, str) and "{index}" in value and not _is_indexed(known_as):
+            message = "{index} is replaced in command, env, publish, rootfs.path, and upper and work of overlays"
+            return self._bad(path, message, value)
         try:
             converted = convert_leaf(leaf, value)
             return self._expanded(leaf, converted)
@@ -168,6 +183,8 @@ class Converter:
             return expand(value, self._source.directory, self._environ)
         if leaf.form == "reference" and isinstance(value, str) and value.startswith("path:"):
             return "path:" + expand(value.removeprefix("path:"), self._source.directory, self._environ)
+        if leaf.form == "seccomp" and value not in forms.SECCOMP_CHOICES:
+            return expand(value, self._source.directory, self._environ)
         return value
 
     def _bad(
@@ -177,6 +194,10 @@ class Converter:
             self._report.add(self._source, path, message, allowed=allowed, nearest=nearest)
         else:
             self._report.add(self._source, path, message, value=value, allowed=allowed, nearest=nearest)
+
+
+def _is_indexed(known_as: tuple[str, ...]) -> bool:
+    return any(known_as[1 : 1 + len(key)] == key for key in _INDEXED)
 
 
 def _as_array(path: Path, value: Any) -> str | None:

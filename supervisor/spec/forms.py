@@ -10,9 +10,12 @@ from collections.abc import Iterable, Sequence
 
 from supervisor.spec import names
 from supervisor.spec.capabilities import CAPABILITIES
+from supervisor.spec.units import UnitError, parse_percent
 
+SECCOMP_CHOICES = ("default", "off")
 LONGEST_LABEL = 63  # RFC 1035
 LONGEST_UTS_NAME = 64  # __NEW_UTS_LEN, bytes
+MIN_CPUS, MAX_CPUS = 0.01, 100_000
 MOST_RANGES = 340  # user_namespaces(7)
 
 _SIGNALS = {member.name: int(member) for member in signal.Signals}
@@ -20,6 +23,7 @@ _REAL_TIME = re.compile(r"SIGRTMIN\+([0-9]{1,2})|SIGRTMAX-([0-9]{1,2})")
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 _ADDRESS = re.compile(r"(?:\[([^\[\]]+)\]|([^:\[\]]+)):([0-9]{1,5})")
+_CPUS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 _RANGE = re.compile(r"([0-9]{1,10}):([0-9]{1,10}):([0-9]{1,10})")
 
 
@@ -84,12 +88,21 @@ def exit_name(value: int | str) -> int | str:
 
 
 def capability_name(text: str) -> str:
-    """CAP_KILL for "kill", "KILL" and "CAP_KILL"."""
+    """CAP_KILL for "kill", "KILL" and "CAP_KILL"; ALL for "all"."""
     name = text.strip().upper()
+    if name == "ALL":
+        return name
     name = name if name.startswith("CAP_") else f"CAP_{name}"
     if name in CAPABILITIES:
         return name
-    raise FormError("not a capability", "names of capabilities(7)", quoted(nearest(name, CAPABILITIES)))
+    raise FormError("not a capability", 'names of capabilities(7), or "ALL"', quoted(nearest(name, CAPABILITIES)))
+
+
+def seccomp_choice(text: str) -> str:
+    """One of SECCOMP_CHOICES, or a path, which has a slash or ends in .json."""
+    if text in SECCOMP_CHOICES or "/" in text or text.endswith(".json"):
+        return text
+    raise FormError("not allowed", None, quoted(nearest(text, SECCOMP_CHOICES)))
 
 
 def worker_name(name: str) -> str:
@@ -137,6 +150,34 @@ def tcp_address(address: str) -> str:
     except ipaddress.AddressValueError:
         raise FormError(f"not an IPv{6 if inner is not None else 4} address before the port") from None
     return address
+
+
+def cpus(value: float | str) -> float:
+    """A number of CPUs: 0.5 for "50%" and for 0.5. At least a hundredth of one: the kernel's shortest quota is 1 ms."""
+    try:
+        number = parse_percent(value) if isinstance(value, str) else value
+    except UnitError as error:
+        raise FormError(str(error), None, _percent_meant(str(value))) from None
+    if not MIN_CPUS <= number <= MAX_CPUS:
+        raise FormError("out of range", f'from "1%" to {MAX_CPUS} CPUs')
+    return float(number)
+
+
+def _percent_meant(text: str) -> str | None:
+    return f'"{text.strip()}%"' if re.fullmatch(r"\s*[0-9]+(\.[0-9]+)?\s*", text) else None
+
+
+def cpu_list(value: int | str) -> str:
+    """Without white space, as cpuset.cpus takes it: "0-3,6"."""
+    parts = str(value).replace(" ", "").split(",")
+    for part in parts:
+        match = _CPUS.fullmatch(part)
+        if match is None:
+            raise FormError("not a list of CPUs", 'numbers and ranges, such as "0-3,6"')
+        first, last = match.groups()
+        if last is not None and int(last) < int(first):
+            raise FormError(f"the range {part} ends before it begins", 'numbers and ranges, such as "0-3,6"')
+    return ",".join(parts)
 
 
 def env_name(name: str) -> str:

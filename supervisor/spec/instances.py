@@ -1,19 +1,33 @@
 """A worker as one of its instances sees it."""
 
+import operator
+from typing import TypeVar
+
 import msgspec
 
-from supervisor.spec.model import Worker
+from supervisor.spec.model import Mount, Rootfs, Worker
 
 INDEX = "{index}"
+Table = TypeVar("Table", Rootfs, Mount)
 
 
 def for_instance(worker: Worker, index: int) -> Worker:
-    """The worker with `{index}` replaced in its command and in the values of its environment."""
+    """The worker with `{index}` replaced in its command, in the values of its environment, and where it writes."""
     number = str(index)
-    if not any(INDEX in text for text in (*worker.command, *worker.env.values())):
+    rootfs = _replaced(worker.rootfs, ("path", "upper", "work"), number)
+    mounts = tuple(_replaced(mount, ("upper", "work"), number) for mount in worker.mounts)
+    in_texts = any(INDEX in text for text in (*worker.command, *worker.env.values()))
+    if not in_texts and rootfs is worker.rootfs and all(map(operator.is_, mounts, worker.mounts)):
         return worker
     return msgspec.structs.replace(
         worker,
+        rootfs=rootfs,
+        mounts=mounts,
         command=tuple(argument.replace(INDEX, number) for argument in worker.command),
         env={name: value.replace(INDEX, number) for name, value in worker.env.items()},
     )
+
+
+def _replaced(table: Table, keys: tuple[str, ...], number: str) -> Table:
+    changed = {key: value.replace(INDEX, number) for key in keys if INDEX in (value := getattr(table, key) or "")}
+    return msgspec.structs.replace(table, **changed) if changed else table

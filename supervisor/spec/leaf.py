@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
-from supervisor.spec import forms
+from supervisor.spec import address_forms, forms, limit_forms
 from supervisor.spec.show import show
 from supervisor.spec.units import DURATION_FORM, SIZE_FORM, UnitError, format_duration, parse_duration, parse_size
 
@@ -36,9 +36,22 @@ _FORMS: Mapping[str, Callable[[Any], Any]] = {
     "signal": forms.signal_name,
     "exit": forms.exit_name,
     "capability": forms.capability_name,
+    "seccomp": forms.seccomp_choice,
+    "limit": limit_forms.count_limit,
+    "size-limit": limit_forms.size_limit,
+    "time-limit": limit_forms.time_limit,
+    "microsecond-limit": limit_forms.microsecond_limit,
+    "processors": limit_forms.cpu_list,
+    "scheduling": limit_forms.scheduling,
+    "io-priority": limit_forms.io_priority,
     "uts-name": forms.uts_name,
     "tcp-address": forms.tcp_address,
     "inner-path": forms.inner_path,
+    "ip-address": address_forms.ip_address,
+    "ip-interface": address_forms.ip_interface,
+    "publish": address_forms.checked,
+    "cpu-share": forms.cpus,
+    "cpu-list": forms.cpu_list,
 }
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a string"}
 

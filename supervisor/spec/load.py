@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from supervisor.spec import env_file, forms, unsupported
+from supervisor.spec.bundle.config import BundleSource
+from supervisor.spec.check_network import check_published
+from supervisor.spec.check_rootfs import check_uppers
 from supervisor.spec.convert import NOT_YET, Converter, Values
 from supervisor.spec.errors import ConfigError, Problem
 from supervisor.spec.locate import Path
@@ -15,6 +18,8 @@ from supervisor.spec.origin import Origin
 from supervisor.spec.paths import config_candidates
 from supervisor.spec.relations import check_relations, with_joined
 from supervisor.spec.report import Report
+from supervisor.spec.seccomp import Profile
+from supervisor.spec.seccomp_file import read_profile
 from supervisor.spec.source import Source, read_source, read_text
 from supervisor.spec.validate import check_worker
 
@@ -74,6 +79,7 @@ class _Loader:
         self._sources = sources
         self._environ = environ
         self._whole = not report  # every file could be read
+        self._profiles: dict[str, Profile | None] = {}  # None: told already
         self._env_files: dict[str, dict[str, str] | str] = {}  # variables, or why there are none
 
     def fleet(self) -> Fleet:
@@ -87,18 +93,40 @@ class _Loader:
         for name, source in self._owners().items():
             converter = Converter(self._report, source, self._environ)
             own = converter.table(Worker, source.data["worker"][name], ("worker", name), ("worker",))
-            origin = Origin(self._report, source, name, with_defaults)
-            worker = self._worker(name, merge(defaults, own), origin)
+            values, bundles = merge(defaults, own), []
+            if values.get("rootfs", {}).get("kind") == "bundle" and "path" in values["rootfs"]:
+                try:
+                    bundles = [BundleSource(values["rootfs"]["path"], name)]
+                except ConfigError as error:
+                    self._report.extend(error.problems)
+                    self._whole = False
+                    continue
+                values = self._with_bundle(defaults, bundles[0], own, name)
+            origin = Origin(self._report, source, name, with_defaults, bundles)
+            worker = self._worker(name, values, origin)
             check_worker(worker, origin)
             workers[name], origins[name] = worker, origin
         if self._whole:  # else what is named may stand in the file that could not be read
             check_relations(workers, origins)
+            check_uppers(workers, origins)
+            check_published(workers, origins)
         self._report.raise_if_any()
         return Fleet(
             supervisor=build(Supervisor, supervisor),
             workers={name: with_joined(worker) for name, worker in workers.items()},
             files=tuple(source.path for source in self._sources),
         )
+
+    def _with_bundle(self, defaults: Values, bundle: BundleSource, own: Values, name: str) -> Values:
+        """A worker's values between [defaults] and its own keys: what its config.json says, as if written there."""
+        self._report.read_file(bundle.file)
+        below, over = ({**values, "rootfs": dict(values.get("rootfs", {}))} for values in (defaults, own))
+        for values in (below, over):
+            for key in ("kind", "path"):  # they named the bundle, its root has its own
+                values["rootfs"].pop(key, None)
+        converter = Converter(self._report, bundle, self._environ)
+        said = converter.table(Worker, bundle.data["worker"][name], ("worker", name), ("worker",))
+        return merge(merge(below, said), over)
 
     def _top(self, source: Source) -> None:
         for key, value in source.data.items():
@@ -145,7 +173,24 @@ class _Loader:
             for index, path in enumerate(values.get("env_file", ())):
                 variables.update(self._variables(path, ("env_file", index), origin))
         env = {**variables, **values.get("env", {})}
-        return build(Worker, {"command": (), **values, "name": name, "env": env})
+        return build(Worker, {"command": (), **self._with_profile(values, origin), "name": name, "env": env})
+
+    def _with_profile(self, values: Values, origin: Origin) -> Values:
+        """The values, and what the file of security.seccomp says."""
+        file = values.get("security", {}).get("seccomp", "default")
+        if file in forms.SECCOMP_CHOICES or not origin.ok("security", "seccomp"):
+            return values
+        if file not in self._profiles:
+            self._report.read_file(file)
+            try:
+                self._profiles[file] = read_profile(file)
+            except ConfigError as error:
+                self._profiles[file] = None
+                if all(problem.message.startswith("cannot read") for problem in error.problems):
+                    origin.add(("security", "seccomp"), error.problems[0].message)
+                else:
+                    self._report.extend(error.problems)
+        return {**values, "security": {**values["security"], "seccomp_profile": self._profiles[file]}}
 
     def _variables(self, path: str, key: Path, origin: Origin) -> dict[str, str]:
         """What an environment file sets; each file is read once."""

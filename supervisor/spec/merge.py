@@ -11,7 +11,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 # Keys that only one kind of a table has: a worker that names another kind does not inherit them.
 _OF_KIND: Mapping[str, Mapping[str, str]] = {
-    "rootfs": {"path": "dir", "writable": "dir"},
+    "rootfs": {"path": "dir", "writable": "dir", "idmap": "dir"},
     "ready": {"address": "tcp"},
 }
 
@@ -21,6 +21,8 @@ def merge(base: Values, over: Values) -> Values:
     merged = merge_tables(base, over)
     if "id_map" in over:
         _drop(merged, over, ("uid_map", "gid_map"))
+    if over.get("id_map", "auto") != "auto" or "uid_map" in over:
+        _drop(merged, over, ("id_count",))
     for table, kinds in _OF_KIND.items():
         kind = over.get(table, {}).get("kind")
         if kind is not None:

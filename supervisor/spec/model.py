@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 
 from supervisor.spec.fields import SIZE, HostPath, InnerPath, PositiveSeconds, Record, Seconds, SignalName, UtsName
-from supervisor.spec.model_sandbox import Limits, Mount, Namespaces, Network, Rootfs, Security, TimeOffsets
+from supervisor.spec.masks import MASKED_PATHS, READONLY_PATHS
+from supervisor.spec.model_sandbox import Limits, Mount, Namespaces, Network, Rootfs, Secret, Security, TimeOffsets
 
 __all__ = [
     "ExitName",
@@ -21,6 +22,7 @@ __all__ = [
     "Ready",
     "Restart",
     "Rootfs",
+    "Secret",
     "Security",
     "Stop",
     "Supervisor",
@@ -97,6 +99,19 @@ class Log(Record, frozen=True):
 
 UserName = Annotated[str, Meta(min_length=1, description='"self", "root", a name inside the sandbox or a number')]
 UserId = Annotated[int, Meta(ge=0, le=2**32 - 2)]
+Persona = Literal[  # personality(2)
+    "ADDR_COMPAT_LAYOUT",
+    "ADDR_LIMIT_32BIT",
+    "ADDR_LIMIT_3GB",
+    "ADDR_NO_RANDOMIZE",
+    "LINUX32",
+    "MMAP_PAGE_ZERO",
+    "READ_IMPLIES_EXEC",
+    "UNAME26",
+]
+Mask = Annotated[str, Meta(pattern=r"^0?[0-7]{3}$", description='an octal mask, such as "0027"')]
+GroupName = Annotated[str, Meta(min_length=1, description="a group's name inside the sandbox, or a number")]
+GroupId = UserId
 IdMapLine = Annotated[str, Meta(description='"INSIDE:OUTSIDE:COUNT", three numbers')]
 
 
@@ -108,7 +123,14 @@ class Worker(Record, frozen=True):
     instances: Annotated[int, Meta(ge=1, le=10000)] = 1
     working_dir: InnerPath = "/"
     user: UserName | UserId = "self"  # self | root | a name inside the sandbox | a number
-    id_map: Literal["self", "keep-id"] = "self"
+    umask: Annotated[str, Meta(pattern=r"^[0-7]{3,4}$", description='an octal mask, such as "0027"')] | None = (
+        None  # 0022
+    )
+    personality: tuple[Persona, ...] = ()
+    group: GroupName | GroupId | None = None  # None: the user's own
+    groups: tuple[GroupName | GroupId, ...] | None = None  # None: those of a user by name, inside; else none
+    id_map: Literal["self", "keep-id", "auto"] = "self"
+    id_count: Annotated[int, Meta(ge=1, le=2**31)] | None = None  # id_map = auto; None: 1024, of root 65536
     uid_map: tuple[IdMapLine, ...] = ()  # instead of id_map
     gid_map: tuple[IdMapLine, ...] = ()
     env: dict[str, str] = field(default_factory=dict)
@@ -125,8 +147,13 @@ class Worker(Record, frozen=True):
     time_offsets: TimeOffsets = TimeOffsets()
     network: Network = Network()
     mounts: tuple[Mount, ...] = ()
+    secrets: tuple[Secret, ...] = ()
+    sysctls: dict[str, str] = field(default_factory=dict)
+    masked_paths: tuple[InnerPath, ...] = MASKED_PATHS
+    readonly_paths: tuple[InnerPath, ...] = READONLY_PATHS
     security: Security = Security()
     limits: Limits = Limits()
+    limits_required: bool = False  # refuse to start where a cgroup limit cannot be set
     ready: Ready = Ready()
     restart: Restart = Restart()
     stop: Stop = Stop()

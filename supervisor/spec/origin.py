@@ -11,9 +11,13 @@ from supervisor.spec.source import ABSENT, Source
 class Origin:
     """One worker's tables, and the report that its problems go to."""
 
-    def __init__(self, report: Report, source: Source, name: str, defaults: Sequence[Source]) -> None:
+    def __init__(
+        self, report: Report, source: Source, name: str, defaults: Sequence[Source], bundles: Sequence[Source] = ()
+    ) -> None:
+        """bundles: what an OCI bundle says of the worker, between its own table and [defaults]."""
         self._report = report
-        self._places = [(source, ("worker", name)), *((other, ("defaults",)) for other in defaults)]
+        self._places: list[tuple[Source, tuple[str, ...]]] = [(one, ("worker", name)) for one in (source, *bundles)]
+        self._places += [(other, ("defaults",)) for other in defaults]
         self.source = source
         self.name = name
 

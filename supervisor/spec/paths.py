@@ -49,6 +49,12 @@ def control_socket(environ: Mapping[str, str], uid: int) -> str:
     return os.path.join(runtime_dir(environ, uid), "control.sock")
 
 
+def exec_socket(control: str) -> str:
+    """Where commands are executed in workers, beside the control socket."""
+    directory, name = os.path.split(control)
+    return os.path.join(directory, "exec.sock" if name == "control.sock" else f"{name}.exec")
+
+
 def config_candidates(environ: Mapping[str, str], uid: int) -> list[str]:
     """Where a configuration is looked for when none is named, in this order."""
     base = xdg(environ, "XDG_CONFIG_HOME")

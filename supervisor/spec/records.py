@@ -38,7 +38,22 @@ class Rusage(msgspec.Struct, frozen=True):
     max_rss_bytes: int
 
 
-Cause = Literal["exit", "signal", "setup", "setup-timeout", "interrupted", "unknown"]
+class CgroupUsage(msgspec.Struct, frozen=True):
+    """What a cgroup says of itself. None: it does not have the controller."""
+
+    cpu_s: float | None = None  # with what has ended already
+    throttled_s: float | None = None  # by cpu.max
+    memory_bytes: int | None = None  # with page cache and kernel memory
+    memory_peak_bytes: int | None = None
+    memory_max_bytes: int | None = None  # None: no limit, too
+    pids: int | None = None
+    pids_max: int | None = None
+    io_read_bytes: int | None = None
+    io_written_bytes: int | None = None
+    pressure: dict[str, float] = {}  # cpu, memory, io: percent of the last 10 s in which something waited for it
+
+
+Cause = Literal["exit", "signal", "network", "setup", "setup-timeout", "interrupted", "unknown"]
 
 
 class ExitRecord(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -57,9 +72,13 @@ class ExitRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     phase: str | None = None  # cause = setup, setup-timeout
     errno: str | None = None
     hint: str | None = None
+    syscall: str | None = None  # signal = SIGSYS: the call that a seccomp filter killed it for, where that is known
     requested_by: str | None = (
         None  # who asked for it: "operator", "reload", "shutdown", "requires:db", "ready-timeout"
     )
     clean: bool = False  # by success_exit, or the stop signal that we sent
     rusage: Rusage | None = None
+    oom_killed: bool = False  # the kernel's out-of-memory killer ended it, or a process of it just before
+    memory_max_bytes: int | None = None  # of its cgroup; None: no limit, or no memory controller
+    memory_peak_bytes: int | None = None
     stderr_tail: tuple[str, ...] = ()

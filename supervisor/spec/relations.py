@@ -6,6 +6,7 @@ from graphlib import CycleError, TopologicalSorter
 import msgspec
 
 from supervisor.spec import forms
+from supervisor.spec.check_ids import check_joined_ids
 from supervisor.spec.locate import Path
 from supervisor.spec.model import Worker, instance_names
 from supervisor.spec.origin import Origin
@@ -68,6 +69,8 @@ def check_relations(workers: Mapping[str, Worker], origins: Mapping[str, Origin]
             else:
                 edges[name].setdefault(target, reference.path)
                 _join(reference, workers[target], origins[name])
+                if reference.joins is not None:
+                    check_joined_ids(worker, workers[target], reference.path, origins[name])
     _cycles(edges, origins)
 
 

@@ -16,6 +16,9 @@ def schema() -> dict[str, Any]:
     _, definitions = msgspec.json.schema_components([Supervisor, Worker], ref_template="#/$defs/{name}")
     worker = definitions["Worker"]
     del worker["properties"]["name"]  # the table's name
+    del definitions["Security"]["properties"]["seccomp_profile"]  # what the file of its seccomp says
+    for name in ("Profile", "Rule", "Comparison", "Condition"):
+        del definitions[name]
     del worker["required"]  # [defaults] may give what a worker lacks
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -22,32 +22,26 @@ KEYS: frozenset[Path] = (
     | _keys("supervisor", "metrics state_dir runtime_dir journal")
     | _keys(
         "worker",
-        "health secrets limits_required sysctls tty stdin umask personality groups landlock seccomp masked_paths "
-        "readonly_paths publish metrics",
+        "health tty stdin publish metrics",
     )
-    | _keys("worker.rootfs", "lower upper work keep bundle size")
-    | _keys("worker.network", "publish bridge address gateway dns")
-    | _keys("worker.security", "seccomp nested_userns landlock inheritable ambient bounding")
+    | _keys("worker.rootfs", "keep")
+    | _keys("worker.network", "bridge")
+    | _keys("worker.security", "seccomp")
     | _keys(
         "worker.limits",
-        "memory memory_high memory_swap pids cpu cpu_weight io_weight cpuset oom_group oom_score_adj nice ionice "
-        "scheduling affinity required limits_required",
+        "required limits_required",
     )
     | _keys("worker.ready", "url command pattern status retries start_period")
     | _keys("worker.restart", "standby")
     | _keys("worker.log", "when_full rate_limit max_age")
-    | _keys("worker.mounts", "hidepid subset lower upper work gid propagation")
+    | _keys("worker.mounts", "gid propagation")
 )
 
 VALUES: Mapping[Path, frozenset[object]] = {
     ("worker", "init"): frozenset({"static"}),
-    ("worker", "id_map"): frozenset({"auto"}),
-    ("worker", "rootfs", "kind"): frozenset({"overlay", "tmpfs", "bundle"}),
-    ("worker", "network", "mode"): frozenset({"pasta", "bridge"}),
-    ("worker", "mounts", "type"): frozenset(
-        {"overlay", "proc", "sysfs", "mqueue", "devpts", "cgroup", "secret", "mask", "readonly"}
-    ),
-    ("worker", "mounts", "options"): frozenset({"create", "relatime", "noatime", "private", "shared", "slave"}),
+    ("worker", "network", "mode"): frozenset({"bridge"}),
+    ("worker", "mounts", "type"): frozenset({"secret", "mask", "readonly"}),
+    ("worker", "mounts", "options"): frozenset({"create"}),
     ("worker", "ready", "kind"): frozenset({"notify", "http", "command", "log"}),
     ("worker", "log", "sink"): frozenset({"journald"}),
 }

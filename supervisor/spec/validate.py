@@ -1,9 +1,16 @@
 """What one worker's keys must agree on."""
 
 import math
-import re
 
 from supervisor.spec import forms
+from supervisor.spec.check_cgroup import check_cgroup
+from supervisor.spec.check_ids import check_ids
+from supervisor.spec.check_limits import check_limits
+from supervisor.spec.check_locks import check_locks
+from supervisor.spec.check_mounts import check_mounts
+from supervisor.spec.check_network import check_network
+from supervisor.spec.check_rootfs import check_rootfs
+from supervisor.spec.check_seccomp import check_seccomp
 from supervisor.spec.model import Namespaces, Worker, instance_names
 from supervisor.spec.origin import Origin
 from supervisor.spec.restart_limit import backoff_span_s
@@ -14,12 +21,17 @@ def check_worker(worker: Worker, origin: Origin) -> None:
     """Report all contradictions within an effective worker."""
     _name(worker, origin)
     _command(worker, origin)
-    _rootfs(worker, origin)
-    _mounts(worker, origin)
+    check_rootfs(worker, origin)
+    check_mounts(worker, origin)
     _namespaces(worker, origin)
-    _ids(worker, origin)
+    check_ids(worker, origin)
     _ready(worker, origin)
     _restart(worker, origin)
+    check_locks(worker, origin)
+    check_seccomp(worker, origin)
+    check_limits(worker, origin)
+    check_cgroup(worker, origin)
+    check_network(worker, origin)
 
 
 def is_new(namespaces: Namespaces, kind: str) -> bool:
@@ -48,37 +60,6 @@ def _command(worker: Worker, origin: Origin) -> None:
         origin.add(("command", 0), "empty", allowed="a program's path or name")
 
 
-def _rootfs(worker: Worker, origin: Origin) -> None:
-    rootfs = worker.rootfs
-    if rootfs.kind == "dir" and rootfs.path is None:
-        origin.add(("rootfs", "path"), 'missing: kind = "dir" needs it', allowed="a path on the host",
-                   involves=("rootfs.kind",))  # fmt: skip
-    if rootfs.kind != "dir":
-        for key in ("path", "writable"):
-            if getattr(rootfs, key):
-                origin.add(("rootfs", key), 'only for kind = "dir"', involves=("rootfs.kind",))
-    if is_new(worker.namespaces, "mount"):
-        return
-    reason = "needs a mount namespace of its own, and namespaces.mount is not true"
-    if rootfs.kind == "dir":
-        origin.add(("rootfs", "kind"), reason, involves=("namespaces.mount",))
-    if worker.mounts:
-        origin.add(("mounts",), reason, show_value=False, involves=("namespaces.mount",))
-
-
-def _mounts(worker: Worker, origin: Origin) -> None:
-    if not origin.ok("mounts"):
-        return  # those left out would shift the rest
-    seen: dict[str, int] = {}
-    repeated: list[tuple[int, int]] = []
-    for index, mount in enumerate(worker.mounts):
-        first = seen.setdefault(mount.target, index)
-        if first != index:
-            repeated.append((index, first))
-    for index, first in repeated:
-        origin.add(("mounts", index, "target"), f"the same target as mounts[{first}]")
-
-
 def _namespaces(worker: Worker, origin: Origin) -> None:
     namespaces = worker.namespaces
     if isinstance(namespaces.pid, str) and namespaces.user != namespaces.pid:
@@ -97,24 +78,6 @@ def _namespaces(worker: Worker, origin: Origin) -> None:
     if (offsets.monotonic_s or offsets.boottime_s) and not is_new(namespaces, "time"):
         message = "needs namespaces.time = true"
         origin.add(("time_offsets",), message, show_value=False, involves=("namespaces.time",))
-
-
-def _ids(worker: Worker, origin: Origin) -> None:
-    if isinstance(worker.user, str) and re.fullmatch("[0-9]+", worker.user):
-        origin.add(("user",), "a number is written without quotes", nearest=worker.user)
-    for key, lines, other in (("uid_map", worker.uid_map, "gid_map"), ("gid_map", worker.gid_map, "uid_map")):
-        if not lines:
-            continue
-        if not getattr(worker, other):
-            origin.add((key,), f"needs {other}, too", involves=(other,))
-        if not is_new(worker.namespaces, "user"):
-            origin.add((key,), "needs a user namespace of its own", involves=("namespaces.user",))
-        if origin.written_here("id_map") and origin.written_here(key):
-            origin.add((key,), "excludes id_map: it is written instead of it", involves=("id_map",))
-        try:
-            forms.id_ranges(lines)
-        except forms.FormError as error:
-            origin.add((key,), str(error), allowed=error.allowed, nearest=error.nearest)
 
 
 def _ready(worker: Worker, origin: Origin) -> None:

@@ -43,8 +43,27 @@ EVENTS = {
     "state.unreadable": EventType(
         ERROR, "the state of the daemon before cannot be read: its workers are ended", ("error",)
     ),
+    "ids.failed": EventType(ERROR, "which ids are whose cannot be read or written: no worker gets any", ("error",)),
+    "ids.moved": EventType(
+        WARNING,
+        'a worker with id_map = "auto" has other ids than before; its files still have the old ones, told here',
+        ("worker", "uid", "gid", "count", "former"),
+    ),
+    "ids.reused": EventType(
+        WARNING,
+        "a worker was given the ids of one that has left the configuration, and with them the files left behind",
+        ("worker", "uid", "gid", "count", "former"),
+    ),
     "history.failed": EventType(
         ERROR, "exits and launches cannot be kept beyond this daemon's life", ("instance", "error")
+    ),
+    "cgroup.unavailable": EventType(
+        WARNING,
+        "limits are asked for that nobody can set here: controllers that are not delegated",
+        ("controllers", "workers", "required_by", "reason", "hint"),
+    ),
+    "cgroup.busy": EventType(
+        ERROR, "a process in the cgroup of an incarnation that has ended does not die", (*INSTANCE, "path")
     ),
     "keeper.started": EventType(INFO, "a keeper answers and takes launches", ("pid", "scope")),
     "keeper.adopted": EventType(INFO, "the keeper of an earlier daemon was taken over", ("pid", "workers")),
@@ -82,6 +101,8 @@ EVENTS = {
         "ran long enough to forget earlier failures: debug where there were none",
         (*INSTANCE, "failures"),
     ),
+    "worker.paused": EventType(INFO, "all of its processes are frozen", INSTANCE),
+    "worker.unpaused": EventType(INFO, "its processes go on", INSTANCE),
     "worker.stopping": EventType(INFO, "was asked to leave", (*INSTANCE, "by", "signal", "grace_s")),
     "worker.killing": EventType(WARNING, "its whole tree is killed", (*INSTANCE, "by", "why", "signal")),
     "worker.unkillable": EventType(ERROR, "does not die; no second copy is started", (*INSTANCE, "pid", "after_s")),
@@ -94,14 +115,19 @@ EVENTS = {
             "code",
             "signal",
             "core_dumped",
+            "oom_killed",
             "clean",
             "requested_by",
             "uptime_s",
             "phase",
             "errno",
+            "syscall",
+            "hint",
             "user_s",
             "system_s",
             "max_rss_bytes",
+            "memory_peak_bytes",
+            "memory_max_bytes",
         ),
     ),
     "worker.backoff": EventType(
@@ -117,7 +143,31 @@ EVENTS = {
     "worker.stray": EventType(
         WARNING, "was left by an earlier daemon, is not known here and is ended", ("name", "pid")
     ),
+    "exec.started": EventType(
+        INFO,
+        "somebody executes a command in its sandbox (`nsvisor exec`)",
+        (*INSTANCE, "exec", "pid", "command", "terminal", "duration_us", "by_uid", "by_pid"),
+    ),
+    "exec.failed": EventType(
+        WARNING,
+        "a command was not executed in its sandbox: the phase and why",
+        (*INSTANCE, "exec", "command", "phase", "detail", "errno", "syscall", "message", "hint", "by_uid", "by_pid"),
+    ),
+    "exec.exited": EventType(
+        INFO,
+        "such a command has ended; why: `worker`, with its worker, or `hangup`, as its client had gone",
+        (*INSTANCE, "exec", "code", "signal", "why", "uptime_s"),
+    ),
+    "exec.stray": EventType(WARNING, "such a command was left by an earlier daemon and is ended", ("name", "pid")),
     "worker.removed": EventType(INFO, "is no longer in the configuration", ("worker", "instance")),
+    "network.output": EventType(
+        ("info", "debug"),
+        "what the process that connects its network wrote to its log: debug while it comes up",
+        (*INSTANCE, "line"),
+    ),
+    "network.failed": EventType(
+        ERROR, "the process that connects its network has ended; the worker is killed", (*INSTANCE, "error")
+    ),
     "log.failed": EventType(
         ERROR,
         "a worker's log file takes no more lines; the worker goes on, what it writes is counted and dropped",

@@ -28,6 +28,8 @@ class InstanceSample(NamedTuple):
     log_bytes: int = 0  # what the worker wrote
     lost_bytes: int = 0  # of that, what could not be kept
     lost_lines: int = 0
+    memory_bytes: int | None = None  # of its cgroup, where that counts them
+    cpu_s: float | None = None
 
 
 class Metrics:
@@ -36,6 +38,7 @@ class Metrics:
     def __init__(self) -> None:
         self._starts: Counter[str] = Counter()
         self._exits: Counter[tuple[str, str]] = Counter()
+        self._out_of_memory: Counter[str] = Counter()
         self._failures: Counter[tuple[str, str]] = Counter()
         self._phases: dict[str, list[float]] = {}  # counts by BOUNDS_S, those above, the sum
         self._instances: Callable[[], Iterable[InstanceSample]] = tuple
@@ -56,6 +59,8 @@ class Metrics:
 
     def _exited(self, fields: dict[str, Any]) -> None:
         self._exits[fields.get("worker", ""), fields.get("cause", "unknown")] += 1
+        if fields.get("oom_killed"):
+            self._out_of_memory[fields.get("worker", "")] += 1
 
     def _phase(self, fields: dict[str, Any]) -> None:
         outcome = fields["outcome"]
@@ -96,6 +101,11 @@ class Metrics:
         exits = CounterMetricFamily("nsvisor_worker_exits", "Ends of incarnations", labels=("worker", "cause"))
         for exit_labels, count in self._exits.items():
             exits.add_metric(exit_labels, count)
+        memory = CounterMetricFamily(
+            "nsvisor_worker_oom_kills", "Incarnations that ended for want of memory", labels=("worker",)
+        )
+        for worker, count in self._out_of_memory.items():
+            memory.add_metric((worker,), count)
         failures = CounterMetricFamily(
             "nsvisor_setup_failures",
             "Failed set-ups; errno is empty where the phase did not come to an end",
@@ -108,7 +118,7 @@ class Metrics:
         )
         for phase, counts in self._phases.items():
             phases.add_metric((phase,), _buckets(counts), counts[-1])
-        yield from (starts, exits, failures, phases)
+        yield from (starts, exits, memory, failures, phases)
 
         states: Counter[tuple[str, str]] = Counter()
         restarts: Counter[str] = Counter()
@@ -116,7 +126,17 @@ class Metrics:
         kept = CounterMetricFamily("nsvisor_log_bytes", "Bytes that were written by the worker", labels=labels)
         lost = CounterMetricFamily("nsvisor_log_lost_bytes", "Bytes of output that could not be kept", labels=labels)
         lines = CounterMetricFamily("nsvisor_log_lost_lines", "Lines of output that could not be kept", labels=labels)
+        used = GaugeMetricFamily(
+            "nsvisor_worker_memory_bytes", "Memory that the cgroup counts", labels=labels, unit="bytes"
+        )
+        spent = CounterMetricFamily(
+            "nsvisor_worker_cpu_seconds", "CPU time of the present incarnation's cgroup", labels=labels, unit="seconds"
+        )
         for one in self._instances():
+            if one.memory_bytes is not None:
+                used.add_metric((one.worker, one.instance), one.memory_bytes)
+            if one.cpu_s is not None:
+                spent.add_metric((one.worker, one.instance), one.cpu_s)
             states[one.worker, one.state] += 1
             restarts[one.worker] += one.restarts
             kept.add_metric((one.worker, one.instance), one.log_bytes)
@@ -128,7 +148,7 @@ class Metrics:
         again = CounterMetricFamily("nsvisor_worker_restarts", "Restarts by policy", labels=("worker",))
         for worker, count in restarts.items():
             again.add_metric((worker,), count)
-        yield from (instances, again, kept, lost, lines)
+        yield from (instances, again, kept, lost, lines, used, spent)
 
 
 def _buckets(counts: list[float]) -> list[tuple[str, float]]:

@@ -44,7 +44,7 @@ def test_wait_asks_for_what_the_verb_leads_to(nsv: Served, verb: str, condition:
 
 
 def test_json(nsv: Served) -> None:
-    assert json.loads(nsv("stop", "job", "--json").out) == {"instances": ["job"], "met": True, "missing": []}
+    assert json.loads(nsv("stop", "job", "--json").out) == {"instances": ["job"]}
     assert json.loads(nsv("kill", "web", "--json").out) == {"instances": ["web-0", "web-1"]}
 
 
@@ -54,6 +54,15 @@ def test_kill_takes_signals_in_every_spelling(nsv: Served) -> None:
     assert nsv.fleet.asked == [("kill", ("web-1",), "SIGTERM", "operator")] * 3
     assert nsv("kill", "web-1").status == 0
     assert nsv.fleet.asked[3] == ("kill", ("web-1",), "SIGKILL", "operator")
+
+
+def test_pause_and_unpause(nsv: Served) -> None:
+    assert nsv("pause", "web") == (0, "web-0\nweb-1\n", "")
+    assert json.loads(nsv("unpause", "web-1", "--json").out) == {"instances": ["web-1"]}
+    assert nsv.fleet.asked == [("pause", ("web-0", "web-1")), ("unpause", ("web-1",))]
+    assert nsv("pause", "job") == (1, "", "cannot pause job: it is backoff, not running\n")
+    assert nsv("unpause", "job").err == "cannot unpause job: it is not paused\n"
+    assert nsv("pause").status == 2
 
 
 def test_refusals_are_1(nsv: Served) -> None:

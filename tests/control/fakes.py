@@ -17,6 +17,7 @@ from supervisor.control.server import serve
 from supervisor.host.facts import gather
 from supervisor.policy.diff import FleetDiff
 from supervisor.policy.restart import IllegalMove, Kill, State, Status
+from supervisor.runtime.instance import CannotPause
 from supervisor.sandbox.plan import Plan, compile_plan
 from supervisor.spec.errors import ConfigError, Problem
 from supervisor.spec.model import Fleet, Worker, instance_names
@@ -35,6 +36,8 @@ class FakeInstance:
         self.launches: list[LaunchRecord] = []
         self.exits: list[ExitRecord] = []
         self.log_path: str | None = None
+        self.paused = False
+        self.cgroup_path: str | None = None
 
 
 class FakeFleet:
@@ -90,6 +93,16 @@ class FakeFleet:
         if "job" in names:
             raise IllegalMove(self.instances["job"].status, Kill(by=by, signal=signal))
         self.asked.append(("kill", tuple(names), signal, by))
+
+    async def pause(self, names: Sequence[str]) -> None:
+        if "job" in names:
+            raise CannotPause("cannot pause job: it is backoff, not running")
+        self.asked.append(("pause", tuple(names)))
+
+    async def unpause(self, names: Sequence[str]) -> None:
+        if "job" in names:
+            raise CannotPause("cannot unpause job: it is not paused")
+        self.asked.append(("unpause", tuple(names)))
 
     async def wait(self, names: Sequence[str], condition: Condition, timeout_s: float | None) -> bool:
         self.asked.append(("wait", tuple(names), condition, timeout_s))

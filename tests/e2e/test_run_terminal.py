@@ -60,14 +60,16 @@ class Screen:
 
 
 @contextmanager
-def on_a_terminal(program: Program, *command: str, rows: int = 24, columns: int = 80) -> Iterator[Screen]:
-    """`nsvisor run COMMAND` as the leader of a session on a new terminal."""
+def on_a_terminal(
+    program: Program, *command: str, verb: str = "run", rows: int = 24, columns: int = 80
+) -> Iterator[Screen]:
+    """`nsvisor VERB COMMAND` as the leader of a session on a new terminal."""
     master, slave = pty.openpty()
     termios.tcsetwinsize(slave, (rows, columns))
     before = termios.tcgetattr(slave)
     os.fchown(slave, program.user.uid, program.user.gid)
     program.wrapper = ["setsid", "--ctty"]
-    process = program.popen("run", *command, stdin=slave, stdout=slave, stderr=slave)
+    process = program.popen(verb, *command, stdin=slave, stdout=slave, stderr=slave)
     with killed_in_the_end(process):
         try:
             screen = Screen(master, process)

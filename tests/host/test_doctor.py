@@ -2,6 +2,7 @@ import os
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from supervisor.host import check_kernel, check_session, check_workers, probe
 from supervisor.host.doctor import Check, checks
 from supervisor.host.facts import gather
+from supervisor.spec import remedies
 from supervisor.spec.facts import HostFacts, IdRange
 from supervisor.spec.model import Fleet, Mount, Namespaces, Network, Rootfs, Worker
 from tests.accounts import Account
@@ -166,8 +168,29 @@ def test_cgroups(tmp_path: Path) -> None:
     assert "not delegated" in check_session.check_cgroup(own, str(tmp_path)).found
     (tmp_path / "user.slice/own").mkdir(parents=True)
     (tmp_path / "user.slice/own/cgroup.controllers").write_text("memory pids\n")
-    assert check_session.check_cgroup(own, str(tmp_path)).found == "/user.slice/own is ours, controllers: memory pids"
+    assert check_session.check_cgroup(own, str(tmp_path)).found == "/user.slice/own is ours"
     assert check_session.check_cgroup("1:name=systemd:/\n", str(tmp_path)).status == "warn"
+
+
+def test_controllers_against_the_limits_that_are_asked_for(tmp_path: Path) -> None:
+    place = tmp_path / "user.slice/user-1000.slice/user@1000.service"
+    place.mkdir(parents=True)
+    (place / "cgroup.controllers").write_text("memory pids\n")
+
+    def said(**keys: Any) -> Check:
+        worker = msgspec.convert({"name": "a", "command": ["x"], **keys}, Worker)
+        (check,) = check_session.check_controllers([worker], FACTS, "0::/", str(tmp_path))
+        return check
+
+    plain = said(limits={"memory": 1 << 26})
+    assert (plain.status, plain.found) == ("ok", "memory, pids delegated, not cpu, cpuset, io")
+    missing = said(limits={"cpu": 1.0, "memory": 1 << 26})
+    assert missing.status == "warn"
+    assert missing.found.endswith("; limits ask for cpu")
+    assert missing.fix == remedies.DELEGATE_CONTROLLERS
+    assert said(limits={"cpuset": "0"}, limits_required=True).status == "fail"
+    (place / "cgroup.controllers").write_text("\n")
+    assert said(limits={"pids": 9}).found == "none delegated, not cpu, cpuset, io, memory, pids; limits ask for pids"
 
 
 def test_descriptors_for_the_fleet() -> None:

@@ -93,3 +93,29 @@ def test_namespaces_that_are_shared_or_joined(facts: HostFacts, tmp_path: Path) 
     host = worker(str(tmp_path / "home/ada/tool"), namespaces=Namespaces(mount=False))
     assert command_problem(host, facts) is None
     assert command_problem(worker("/nope", namespaces=Namespaces(mount="pid:1")), facts) is None
+
+
+def test_the_layers_of_an_overlay(facts: HostFacts, tmp_path: Path) -> None:
+    """The upper one first; a link of one layer leads into another."""
+    for layer, name in (("upper", "bin/new"), ("over", "bin/sh"), ("base", "bin/sh"), ("base", "bin/only")):
+        (tmp_path / layer / "bin").mkdir(parents=True, exist_ok=True)
+        (tmp_path / layer / name).write_text("\x7fELF")
+        (tmp_path / layer / name).chmod(0o755)
+    (tmp_path / "over/bin/link").symlink_to("/bin/only")
+    keys = {"lower": (f"{tmp_path}/over", f"{tmp_path}/base"), "upper": f"{tmp_path}/upper"}
+    inside = Inside(worker("sh", rootfs=Rootfs("overlay", **keys)), facts)  # type: ignore[arg-type]
+    found = {"new": "upper/bin/new", "sh": "over/bin/sh", "only": "base/bin/only", "link": "base/bin/only"}
+    assert {name: inside.locate(f"/bin/{name}") for name in found} == {
+        name: f"{tmp_path}/{path}" for name, path in found.items()
+    }
+    assert inside.locate("/bin/none") is None
+    mounted = Inside(worker("sh", mounts=(Mount("overlay", "/opt", **keys),)), facts)  # type: ignore[arg-type]
+    assert mounted.locate("/opt/bin/sh") == f"{tmp_path}/over/bin/sh"
+
+
+def test_an_empty_root_has_what_is_mounted(facts: HostFacts, tmp_path: Path) -> None:
+    mounts = (bind(tmp_path / "usr", "/usr"), Mount("symlink", "/bin", "usr/bin"))
+    inside = Inside(worker("sh", rootfs=Rootfs("tmpfs"), mounts=mounts), facts)
+    assert inside.find_command("sh") is not None
+    assert inside.locate("/bin/sh") == f"{tmp_path}/usr/bin/sh"
+    assert Inside(worker("sh", rootfs=Rootfs("tmpfs")), facts).find_command("sh") is None

@@ -12,7 +12,8 @@ from supervisor.kernel import clone as module
 from supervisor.kernel import files
 from supervisor.kernel.clone import CLONE_NEWPID, CLONE_NEWUSER, CLONE_PARENT, clone
 from supervisor.kernel.libc import SYS, KernelError
-from tests.accounts import Account
+from tests.accounts import Account, me
+from tests.cgroups import delegated
 from tests.kernel.apart import apart, enter
 from tests.nsinit.keepers import has_ended, wait_readable
 
@@ -111,11 +112,30 @@ def test_the_older_call(monkeypatch: pytest.MonkeyPatch) -> None:
     os.close(pidfd)
 
 
-def test_a_cgroup_needs_clone3(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_older_call_goes_into_a_cgroup_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SYS, "clone3", 100_000)
-    with pytest.raises(KernelError) as caught:
-        clone(0, cgroup_fd=0)
-    assert (caught.value.errno, caught.value.syscall) == (errno.ENOSYS, "clone3")
+    with delegated(me()) as place:
+        (place / "inner").mkdir()
+        inner = os.open(place / "inner", os.O_RDONLY | os.O_DIRECTORY)
+        reader, writer = os.pipe()
+        pid, pidfd = clone(CLONE_NEWUSER, cgroup_fd=inner)
+        if pid == 0:
+            os.write(writer, Path("/proc/self/cgroup").read_bytes())
+            os._exit(0)
+        os.waitpid(pid, 0)
+        for fd in (inner, writer, pidfd):
+            os.close(fd)
+        with open(reader) as file:
+            assert f"/{place.name}/inner\n" in file.read()
+
+
+def test_the_older_call_never_leaves_a_child_outside_its_cgroup(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SYS, "clone3", 100_000)
+    pid, pidfd = clone(0, cgroup_fd=99_999)
+    if pid == 0:
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 125
+    os.close(pidfd)
 
 
 def test_a_descriptor_that_is_no_cgroup() -> None:

@@ -106,3 +106,37 @@ def test_an_attribute_is_written_whole(tmp_path: Path) -> None:
     with pytest.raises(KernelError) as caught:
         write_attribute("/dev/full", "x")
     assert (caught.value.errno, caught.value.syscall, caught.value.filename) == (errno.ENOSPC, "write", "/dev/full")
+
+
+def test_below_a_directory_and_nowhere_else(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner/file").write_text("text")
+    (tmp_path / "inner/link").symlink_to("file")
+    root = os.open(tmp_path, os.O_PATH)
+    slash = os.open("/", os.O_PATH)
+    try:
+        fd = files.open_beneath(root, "inner/file", os.O_RDONLY)
+        assert os.read(fd, 10) == b"text"
+        os.close(fd)
+        expected = [
+            (root, "inner/link", errno.ELOOP),
+            (root, "../x", errno.EXDEV),
+            (slash, "proc/version", errno.EXDEV),
+        ]
+        for directory, path, number in expected:
+            with pytest.raises(KernelError) as caught:
+                files.open_beneath(directory, path, os.O_RDONLY)
+            assert (caught.value.errno, caught.value.syscall) == (number, "openat2")
+    finally:
+        os.close(root)
+        os.close(slash)
+
+
+def test_what_lies_on_proc(tmp_path: Path) -> None:
+    for path, expected in (("/proc/version", True), (str(tmp_path), False)):
+        fd = os.open(path, os.O_PATH)
+        assert (files.filesystem_type(fd) == files.PROC_SUPER_MAGIC) == expected
+        os.close(fd)
+    with pytest.raises(KernelError) as caught:
+        files.filesystem_type(-1)
+    assert (caught.value.errno, caught.value.syscall) == (errno.EBADF, "fstatfs")

@@ -123,3 +123,23 @@ def test_propagation_of_what_is_not_ours(unprivileged: Account) -> None:
         mounts.set_propagation("/", mounts.MS_REC | mounts.MS_PRIVATE)
 
     assert failing(inside, unprivileged) == (errno.EPERM, "mount", "/")
+
+
+def test_a_copy_of_one_file_outlives_its_file_system_s_place(account: Account) -> None:
+    def inside() -> tuple[str, str, int]:
+        enter(clone.CLONE_NEWNS)
+        tree = mounts.new_filesystem("tmpfs", {}, 0)
+        mounts.attach(tree, place("/mnt"))
+        os.close(files.open_file("file", os.O_CREAT | os.O_WRONLY, 0o644, dir_fd=tree))
+        copy = mounts.copy_tree(files.open_file("file", os.O_PATH, dir_fd=tree))
+        with open("/mnt/file", "w") as file:
+            file.write("text")
+        mounts.detach(tree)
+        mounts.attach(copy, place("/etc/passwd"))
+        mounts.set_attributes(copy, mounts.MOUNT_ATTR_RDONLY, propagation=mounts.MS_SHARED, recursive=False)
+        with open("/etc/passwd") as file, open("/proc/self/mountinfo") as table:
+            shared = "shared:" in next(line for line in table if " /etc/passwd " in line)
+            return file.read(), str(shared), len(os.listdir("/mnt"))
+
+    before = len(os.listdir("/mnt"))
+    assert apart(inside, account) == ("text", "True", before)

@@ -156,3 +156,8 @@ def take_every_key() -> None:
     libc = ctypes.CDLL(None)
     while libc.syscall(ADD_KEY, b"user", os.urandom(8).hex().encode(), b"x", 1, SESSION_KEYRING) > 0:
         pass
+
+
+def tmpfs_without_swap() -> None:
+    enter(clone.CLONE_NEWNS)
+    mounts.new_filesystem("tmpfs", {"noswap": ""}, 0)

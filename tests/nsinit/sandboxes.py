@@ -1,5 +1,6 @@
 """One launch through a keeper: the daemon's part of it in the test's hands, and the usual course in one call."""
 
+import errno
 import os
 import signal
 import socket
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from supervisor.kernel import clone as flags
+from supervisor.runtime.grants import grant
 from supervisor.runtime.joins import open_joins
 from supervisor.sandbox.plan import Plan, compile_plan
 from supervisor.spec.model import Worker
@@ -54,6 +56,7 @@ class Sandbox:
     frames: list[list[str]] = field(default_factory=list)
     needs: list[list[str]] = field(default_factory=list)
     exit: Exit | None = None
+    secrets: Mapping[str, bytes] = field(default_factory=dict)
 
     def go(self) -> None:
         """Let it begin."""
@@ -80,15 +83,38 @@ class Sandbox:
         with suppress(Gone):
             while True:
                 tokens, fds = self.frame()
-                if tokens[0] == "need":
-                    self.answer(tokens[1])
+                if tokens[0] == "need" and tokens[1] == "limits":
+                    self._grant(tokens[2], fds[0])
+                elif tokens[0] == "need" and tokens[1] == "secret":
+                    self._tell(tokens[2])
+                elif tokens[0] == "need":
+                    self.answer(tokens[1], fds)
                 close_all(fds)
 
-    def answer(self, what: str) -> None:
+    def answer(self, what: str, fds: Sequence[int] = ()) -> None:
         """Do what is needed, as the daemon would."""
         if what == "idmap":
             self._write_maps()
+        if what == "hold":
+            self.keeper.send("hold", self.name, fds=fds)
         self.channel.send(pack("done", 0, ""))
+
+    def _tell(self, name: str) -> None:
+        """A secret's content, or that there is none."""
+        if name not in self.secrets:
+            self.channel.send(pack("done", errno.ENOENT, "not there"))
+            return
+        content = os.memfd_create("secret")
+        os.write(content, self.secrets[name])
+        socket.send_fds(self.channel, [pack("done", 0, "")], [content])
+        os.close(content)
+
+    def _grant(self, what: str, pidfd: int) -> None:
+        try:
+            grant(what, pidfd, self.plan, self.keeper.who.facts)
+            self.channel.send(pack("done", 0, ""))
+        except OSError as error:
+            self.channel.send(pack("done", error.errno or 0, error.strerror or ""))
 
     def _write_maps(self) -> None:
         facts = self.keeper.who.facts
@@ -187,11 +213,13 @@ def launched(
     joins: Sequence[tuple[int, int]] | None = None,
     stop: tuple[int, int] = (signal.SIGTERM, 0),
     hold: bool = False,
+    hidden: bool = False,
+    secrets: Mapping[str, bytes] | None = None,
 ) -> Iterator[Sandbox]:
     """A child that waits for `go`; killed, reaped and forgotten at the end. Refused where none came of it.
 
     joined: sandboxes by worker's name; joins: descriptors and kinds instead of the plan's own; hold: the keeper keeps
-    copies of the pipes.
+    copies of the pipes; hidden: as a command executed beside others.
     """
     plan = compile_plan(what, 0, keeper.who.facts, terminal=terminal) if isinstance(what, Worker) else what
     name = f"{plan.instance}#{next(_numbers)}"
@@ -212,7 +240,7 @@ def launched(
     clone_flags = flags.CLONE_NEWUSER * plan.new_user | flags.CLONE_NEWPID * plan.new_pid
     roles = " ".join(["plan", "channel", "stdio", "stdio", "stdio", *("keep" for _ in kept), *("join" for _ in opened)])
     keeper.send(
-        *("launch", name, clone_flags, *stop, roles, " ".join(map(str, kinds))),
+        *("launch", name, clone_flags, *stop, roles, " ".join(map(str, kinds)), *(("hidden",) if hidden else ())),
         fds=[plan_fd, theirs.fileno(), null, out_writer, err_writer, *kept, *opened],
     )
     close_all([plan_fd, null, out_writer, err_writer, *opened])
@@ -228,6 +256,7 @@ def launched(
                 raise Refused(plan.steps[int(tokens[2])].phase, int(tokens[4]), tokens[5], tokens[6], frames)
             sandbox = Sandbox(keeper, name, plan, int(tokens[2]), fds[0], ours, out, err)
             try:
+                sandbox.secrets = secrets or {}
                 yield sandbox
             finally:
                 sandbox.signal(signal.SIGKILL)

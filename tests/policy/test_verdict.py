@@ -1,5 +1,6 @@
 """What an exit means."""
 
+import msgspec
 import pytest
 
 from supervisor.policy.restart import (
@@ -142,3 +143,15 @@ def test_describe(record: ExitRecord, words: str) -> None:
 
 def test_signal_names() -> None:
     assert {signal_name(name) for name in ("TERM", "SIGTERM", "sigterm", "term")} == {"SIGTERM"}
+
+
+def test_out_of_memory_is_a_failure_however_it_ended() -> None:
+    """Also where SIGKILL, or 137, would count as clean."""
+    killed = msgspec.structs.replace(death("SIGKILL"), oom_killed=True)
+    shell = msgspec.structs.replace(code(137), oom_killed=True)
+    tolerant = Rules(success_exit=(137, "SIGKILL"), policy="on-abnormal")
+    for record in (killed, shell):
+        assert not is_clean(record, tolerant, stop_signal_sent=True)
+        assert verdict(record, tolerant, timed_out=False) is Verdict.RESTART
+        assert describe(record) == "out of memory"
+    assert is_clean(code(137), tolerant, stop_signal_sent=False)

@@ -9,7 +9,8 @@ import trio
 
 from supervisor.host.facts import gather
 from supervisor.runtime.foreground import run_foreground
-from supervisor.sandbox.plan import compile_plan
+from supervisor.sandbox.plan import Plan, compile_plan
+from supervisor.spec.facts import HostFacts
 from supervisor.spec.model import Stop, Worker
 from supervisor.spec.records import PhaseRecord
 from tests.nsinit.keepers import children
@@ -24,7 +25,8 @@ from supervisor.sandbox.plan import compile_plan
 from supervisor.spec.model import Worker
 worker = Worker(name="run", command=tuple(sys.argv[1:]))
 facts = gather(os.environ)
-outcome = trio.run(run_foreground, worker, compile_plan(worker, 0, facts), facts, os.environ, None, lambda _: None)
+plan = compile_plan(worker, 0, facts)
+outcome = trio.run(run_foreground, worker, plan, lambda _: plan, facts, os.environ, None, lambda _: None)
 print(outcome.status.code, outcome.status.signal)
 """
 
@@ -33,7 +35,11 @@ async def run(*command: str, **keys: object) -> tuple[list[PhaseRecord], object,
     worker = Worker(name="run", command=command, **keys)  # type: ignore[arg-type]
     facts = gather(ENVIRON)
     phases: list[PhaseRecord] = []
-    outcome = await run_foreground(worker, compile_plan(worker, 0, facts), facts, ENVIRON, None, phases.append)
+
+    def plan_by(facts: HostFacts) -> Plan:
+        return compile_plan(worker, 0, facts)
+
+    outcome = await run_foreground(worker, plan_by(facts), plan_by, facts, ENVIRON, None, phases.append)
     return phases, outcome.status, outcome.record.failure
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from supervisor.kernel import clone, files, loopback, mounts, namespaces, process, setns
 from supervisor.kernel.libc import checked, libc
-from supervisor.nsinit.operations import process as workload
+from supervisor.kernel.rlimits import set_limit
 
 Case = tuple[str, str, Callable[[], object]]
 CASES: list[Case] = []
@@ -351,8 +351,8 @@ def directory_is_a_file() -> None:
 
 @provokes("limit.rlimit", "EPERM")
 def limit_over_the_hard_one() -> None:
-    workload.limits(None, "nofile", "20")  # type: ignore[arg-type]
-    workload.limits(None, "nofile", "21")  # type: ignore[arg-type]
+    set_limit("nofile", "20")
+    set_limit("nofile", "21")
 
 
 @provokes("cap.bound", "EPERM")
@@ -435,6 +435,63 @@ def command_open_for_writing() -> None:
     path = script("#!/bin/sh\n")
     with open(path, "ab"):
         execute(path)
+
+
+@provokes("mount.sysfs", "EPERM")
+def sysfs_without_its_network() -> None:
+    enter(clone.CLONE_NEWNS)
+    mounts.new_filesystem("sysfs", {}, 0)
+
+
+@provokes("mount.mqueue", "EPERM")
+def mqueue_without_its_ipc() -> None:
+    enter(clone.CLONE_NEWNS)
+    mounts.new_filesystem("mqueue", {}, 0)
+
+
+@provokes("mount.cgroup", "EINVAL")
+def cgroup_on_a_file() -> None:
+    enter(clone.CLONE_NEWNS | clone.CLONE_NEWCGROUP)
+    mounts.attach(mounts.new_filesystem("cgroup2", {}, 0), place("/etc/passwd"))
+
+
+@provokes("mount.file", "EEXIST")
+def link_over_a_file() -> None:
+    files.symlink("text", script(""))
+
+
+def setting(name: str, value: str) -> None:
+    fd = files.open_beneath(os.open("/proc", os.O_PATH), f"sys/{name}", os.O_WRONLY)
+    files.write(fd, value.encode())
+
+
+@provokes("sysctl.set", "EACCES")
+def setting_of_ipc_without_the_id_0() -> None:
+    enter(clone.CLONE_NEWIPC, inside=5)
+    setting("kernel/shmmni", "1")
+
+
+@provokes("sysctl.set", "EINVAL")
+def setting_of_no_number() -> None:
+    enter(clone.CLONE_NEWNET)
+    setting("net/ipv4/ip_forward", "x")
+
+
+@provokes("sysctl.set", "ENOENT")
+def setting_of_the_host_alone() -> None:
+    enter(clone.CLONE_NEWNET)
+    setting("net/core/netdev_max_backlog", "1")
+
+
+@provokes("sysctl.set", "EISDIR")
+def setting_of_a_group() -> None:
+    enter(clone.CLONE_NEWNET)
+    setting("net/ipv4", "1")
+
+
+@provokes("mount.mask", "EPERM")
+def cover_in_the_host_s_mount_namespace() -> None:
+    mounts.copy_tree(place("/proc/keys"))
 
 
 def in_child(call: Callable[[], object]) -> None:

@@ -11,6 +11,7 @@ from supervisor.phases import PHASES
 from supervisor.sandbox.ids import PlanError
 from supervisor.sandbox.plan import MISSING, Join, Plan, Step, compile_plan
 from supervisor.spec.facts import HostEntry, HostFacts, IdRange
+from supervisor.spec.masks import MASKED_PATHS, READONLY_PATHS
 from supervisor.spec.model import Worker
 from supervisor.wire import decode_plan, encode_plan
 
@@ -27,6 +28,7 @@ FACTS = HostFacts(
     newgidmap="/usr/bin/newgidmap",
     last_cap=40,
     timezone="Europe/Berlin",
+    absent=tuple({*MASKED_PATHS, *READONLY_PATHS} - {"/proc/keys", "/proc/sys"}),
     device_nodes=("null", "tty"),
 )
 ROOT = msgspec.structs.replace(FACTS, uid=0, gid=0, user="root", home="/root", privileged=True)
@@ -70,6 +72,8 @@ def test_by_default() -> None:
         ("mount.dev", "/dev"),
         ("mount.proc", "/proc"),
         ("mount.tmpfs", "/tmp"),
+        ("userns.seal", ""),
+        ("mount.mask", "hide /proc/keys; read-only /proc/sys"),
         ("rootfs.seal", "/ read-only"),
         ("root.pivot", ""),
         ("session.new", ""),
@@ -79,12 +83,14 @@ def test_by_default() -> None:
         ("cap.drop", "keep none"),
         ("fd.close", "keep 0-2"),
         ("lock.no_new_privs", ""),
+        ("lock.seccomp", step(found, "lock.seccomp").detail),
         ("exec", "serve --port 80"),
     ]
+    assert step(found, "lock.seccomp").detail.startswith("default: ")
     assert (found.instance, found.joins, found.new_user, found.new_pid) == ("web", (), True, True)
     assert (found.uid_map, found.gid_map, found.missing) == ((), (), MISSING)
     assert step(found, "id.map").arguments == ("self", 1000, 1000)
-    assert step(found, "mount.dev").arguments == ("null", "tty")
+    assert step(found, "mount.dev").arguments == (64 * 1024 * 1024, "null", "tty")
     assert step(found, "mount.tmpfs").arguments == ("/tmp", "", "1777")
     assert step(found, "cap.bound").arguments == (0, 40)
     assert step(found, "id.user").arguments == (1000, 1000, "")
@@ -121,7 +127,8 @@ def test_no_mount_namespace_no_root() -> None:
 
 def test_no_namespaces_at_all() -> None:
     shared: dict[str, Any] = {"namespaces": SHARED, "network": {"mode": "host"}}
-    least = ["clone", "parent.bind", "init.fork", "session.new", "cwd.enter", "fd.close", "lock.no_new_privs", "exec"]
+    least = ["clone", "parent.bind", "init.fork", "session.new", "cwd.enter", "fd.close", "lock.no_new_privs"]
+    least += ["lock.seccomp", "exec"]
     assert phases(plan(**shared)) == least
     privileged = phases(plan(ROOT, **shared))
     assert [phase for phase in privileged if phase not in least] == ["cap.bound", "id.user", "cap.drop"]
@@ -178,7 +185,7 @@ def test_mounts_in_file_order() -> None:
         ("mount.tmpfs", "/b size 4096 noexec", ("/b", "4096", "0700", "noexec")),
         ("mount.bind", "/srv -> /a ro", ("/srv", "/a", "ro")),
         ("mount.bind", "/scratch -> /tmp", ("/scratch", "/tmp")),
-        ("rootfs.seal", "/ read-only", ()),
+        ("userns.seal", "", ("host",)),
     ]
 
 
@@ -201,9 +208,9 @@ def test_the_hosts_proc_where_a_fresh_one_may_not_be_mounted() -> None:
     def proc(facts: HostFacts = FACTS, **spaces: Any) -> tuple[str | int, ...]:
         return step(plan(facts, namespaces=spaces), "mount.proc").arguments
 
-    assert proc() == ()
-    assert proc(pid=False) == ("host",)
-    assert proc(ROOT, pid=False, user=False) == ()
+    assert proc() == ("/proc",)
+    assert proc(pid=False) == ("/proc", "host")
+    assert proc(ROOT, pid=False, user=False) == ("/proc",)
 
 
 def test_limits_and_capabilities() -> None:
@@ -212,8 +219,43 @@ def test_limits_and_capabilities() -> None:
         security={"capabilities": ["CAP_CHOWN", "CAP_SYS_ADMIN"], "no_new_privs": False},
     )
     assert step(found, "limit.rlimit").arguments == ("cpu", 5, "as", "unlimited", "nofile", 64)
-    assert step(found, "cap.drop") == Step("cap.drop", "keep CAP_CHOWN CAP_SYS_ADMIN", (1 | 1 << 21,))
+    assert step(found, "cap.drop") == Step("cap.drop", "keep CAP_CHOWN CAP_SYS_ADMIN", (1 | 1 << 21,) * 3)
     assert "lock.no_new_privs" not in phases(found)
+
+
+def test_sets_of_capabilities_apart() -> None:
+    found = plan(security={"capabilities": ["CAP_CHOWN"], "bounding": ["ALL"], "ambient": [], "nested_userns": True})
+    assert step(found, "cap.bound") == Step("cap.bound", "keep ALL", ((1 << 41) - 1, 40))
+    assert step(found, "cap.drop") == Step("cap.drop", "keep CAP_CHOWN, inheritable none, ambient none", (1, 0, 0))
+    assert "userns.seal" not in phases(found)
+    newest = msgspec.structs.replace(FACTS, last_cap=37)
+    found = plan(newest, security={"capabilities": ["ALL"], "nested_userns": True})
+    assert step(found, "cap.drop").arguments == ((1 << 38) - 1,) * 3
+
+
+def test_capabilities_without_a_user_namespace_are_the_supervisors_own() -> None:
+    with pytest.raises(PlanError, match="need a user namespace"):
+        plan(namespaces=SHARED, security={"capabilities": ["CAP_CHOWN"]})
+    assert step(plan(ROOT, namespaces=SHARED, security={"capabilities": ["CAP_CHOWN"]}), "cap.drop").arguments[0] == 1
+
+
+def test_locks_and_attributes_in_their_order() -> None:
+    found = plan(
+        umask="0077",
+        personality=["LINUX32"],
+        limits={"oom_score_adj": 5, "nofile": 9, "nice": 1, "affinity": "0-1"},
+        security={"landlock": {"read": ["/usr"], "write": [], "bind_tcp": [80], "signals": False}},
+    )
+    order = ["id.root", "limit.oom", "ns.mount"]
+    assert [one for one in phases(found) if one in order] == order
+    last = phases(found)[phases(found).index("fd.close") + 1 :]
+    assert last[:4] == ["process.umask", "process.personality", "lock.no_new_privs", "lock.landlock"]
+    assert step(found, "limit.sched").arguments == ("affinity", "0-1", "nice", "1")
+    assert "limit.rlimit" not in phases(found)
+    landlock = step(found, "lock.landlock")
+    assert landlock.detail == "read /usr, write nothing, bind_tcp 80, no signals outside"
+    pairs = ("read", "", "read", "/usr", "write", "", "bind_tcp", "", "bind_tcp", 80, "signals", "")
+    assert landlock.arguments == (0, 9, *pairs)
 
 
 def test_each_instance_has_its_own_name_and_number() -> None:

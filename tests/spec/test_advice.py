@@ -47,3 +47,19 @@ def test_file_that_is_gone() -> None:
     fleet = load_text('[worker.a]\ncommand = ["x"]\nrootfs = { kind = "dir", path = "/no" }', "/nowhere/f.toml")
     (problem,) = warnings(fleet)
     assert str(problem) == '/nowhere/f.toml: worker.a.rootfs.path = "/no": does not exist'
+
+
+def test_a_seal_that_is_lifted_for_others(tmp_path: Path) -> None:
+    config = tmp_path / "f.toml"
+    text = """[worker.a]
+command = ["x"]
+security = { seccomp = "off", nested_userns = NESTED }
+[worker.b]
+command = ["x"]
+network = { mode = "worker:a" }
+"""
+    config.write_text(text.replace("NESTED", "false"))
+    (found,) = warnings(load_config(str(config)))
+    assert str(found).startswith(f'{config}:3: worker.a.security.seccomp = "off": b joins it')
+    config.write_text(text.replace("NESTED", "true"))
+    assert warnings(load_config(str(config))) == ()

@@ -1,5 +1,5 @@
 from supervisor.spec.instances import for_instance
-from supervisor.spec.model import Worker
+from supervisor.spec.model import Mount, Rootfs, Worker
 
 
 def test_index_is_replaced_in_command_and_environment() -> None:
@@ -15,3 +15,11 @@ def test_index_is_replaced_in_command_and_environment() -> None:
 def test_nothing_to_replace_is_no_copy() -> None:
     worker = Worker(name="web", command=("serve",))
     assert for_instance(worker, 3) is worker
+
+
+def test_index_is_replaced_where_each_instance_writes() -> None:
+    rootfs = Rootfs("overlay", lower=("/{index}",), upper="/up-{index}", work="/work-{index}")
+    mounts = (Mount("overlay", "/x", lower=("/l",), upper="/m-{index}"), Mount("bind", "/y", "/{index}"))
+    one = for_instance(Worker(name="web", command=("serve",), rootfs=rootfs, mounts=mounts), 2)
+    assert one.rootfs == Rootfs("overlay", lower=("/{index}",), upper="/up-2", work="/work-2")
+    assert one.mounts == (Mount("overlay", "/x", lower=("/l",), upper="/m-2"), mounts[1])

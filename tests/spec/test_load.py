@@ -38,7 +38,7 @@ rootfs = { kind = "dir", path = "~/root", writable = true }
 namespaces = { time = true, cgroup = false, ipc = "path:ns/ipc" }
 time_offsets = { monotonic = "1h", boottime = -5 }
 network = { mode = "path:$XDG_RUNTIME_DIR/net" }
-security = { capabilities = ["chown", "CAP_NET_ADMIN"], no_new_privs = false }
+security = { capabilities = ["chown", "CAP_NET_ADMIN"], no_new_privs = false, seccomp = "off" }
 limits = { core = "1MiB", nofile = "unlimited", cpu_time = "1m", as = 5 }
 ready = { kind = "tcp", address = "[::1]:80", timeout = "5s" }
 restart = { success_exit = [3, "usr1"], max_restarts = 3, window = "1m", reset_after = 0.5 }
@@ -76,7 +76,7 @@ def test_every_form_becomes_its_normal_one() -> None:
             Mount(type="bind", target="/var/data", source="/conf/data", options=("ro",)),
             Mount(type="tmpfs", target="/tmp", size_bytes=64 * 1024**2, mode="1777"),
         ),
-        security=Security(capabilities=("CAP_CHOWN", "CAP_NET_ADMIN"), no_new_privs=False),
+        security=Security(capabilities=("CAP_CHOWN", "CAP_NET_ADMIN"), no_new_privs=False, seccomp="off"),
         limits=Limits(core=1024**2, nofile="unlimited", cpu_s=60, address_space=5),
         ready=Ready(kind="tcp", address="[::1]:80", timeout_s=5.0),
         restart=Restart(success_exit=(3, "SIGUSR1"), max_restarts=3, window_s=60.0, reset_after_s=0.5),
@@ -132,6 +132,25 @@ def test_another_kind_does_not_inherit_what_belongs_to_a_kind() -> None:
     a, b = fleet.workers["a"], fleet.workers["b"]
     assert (a.rootfs, a.ready, a.uid_map) == (Rootfs(), Ready(timeout_s=1.0), ())
     assert (b.rootfs.path, b.ready.address, b.uid_map) == ("/r", "a:1", ("0:0:1",))
+
+
+def test_a_count_of_ids_belongs_to_slices() -> None:
+    fleet = load_text("""
+        [defaults]
+        command = ["x"]
+        id_map = "auto"
+        id_count = 4096
+        [worker.auto]
+        [worker.auto-again]
+        id_map = "auto"
+        [worker.self]
+        id_map = "self"
+        [worker.written]
+        uid_map = ["0:0:1"]
+        gid_map = ["0:0:1"]
+    """)
+    counts = {name: worker.id_count for name, worker in fleet.workers.items()}
+    assert counts == {"auto": 4096, "auto-again": 4096, "self": None, "written": None}
 
 
 def test_who_joins_a_namespace_requires_its_worker() -> None:

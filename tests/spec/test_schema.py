@@ -34,7 +34,7 @@ def keys(node: Any, definitions: dict[str, Any], path: str = "") -> set[str]:
 def written(node: Any, path: str = "") -> set[str]:
     if isinstance(node, list) and node and isinstance(node[0], dict):
         return {key for item in node for key in written(item, path)}
-    if not isinstance(node, dict) or path.endswith(".env"):
+    if not isinstance(node, dict) or path.endswith((".env", ".sysctls")):
         return {path}
     return {key for name, below in node.items() for key in written(below, f"{path}.{name}")}
 

@@ -35,7 +35,7 @@ def test_starts_exits_and_failures(bus: EventBus) -> None:
     counted.attach(bus)
     for _ in range(3):
         bus.publish("worker.launching", worker="web", instance="web-0", incarnation=1)
-    bus.publish("worker.exited", "warning", worker="web", cause="signal")
+    bus.publish("worker.exited", "warning", worker="web", cause="signal", oom_killed=True)
     bus.publish("worker.exited", "warning", worker="web", cause="exit")
     bus.publish("worker.exited", "warning", worker="web", cause="exit")
     bus.publish("setup.phase", "error", phase="mount.bind", outcome="failed", errno="ENOENT", duration_us=3)
@@ -44,6 +44,7 @@ def test_starts_exits_and_failures(bus: EventBus) -> None:
     assert found("nsvisor_worker_starts_total", worker="web") == 3
     assert found("nsvisor_worker_exits_total", worker="web", cause="exit") == 2
     assert found("nsvisor_worker_exits_total", worker="web", cause="signal") == 1
+    assert found("nsvisor_worker_oom_kills_total", worker="web") == 1
     assert found("nsvisor_setup_failures_total", phase="mount.bind", errno="ENOENT") == 1
     assert found("nsvisor_setup_failures_total", phase="exec", errno="") == 1
     assert found("nsvisor_setup_phase_duration_seconds_count", phase="mount.bind") == 1
@@ -69,7 +70,9 @@ def test_durations_of_phases_at_debug(bus: EventBus) -> None:
 def test_instances_are_read_at_each_scrape() -> None:
     counted = Metrics()
     samples = [
-        InstanceSample("web", "web-0", "ready", restarts=2, log_bytes=10, lost_bytes=3, lost_lines=1),
+        InstanceSample(
+            "web", "web-0", "ready", restarts=2, log_bytes=10, lost_bytes=3, lost_lines=1, memory_bytes=4096, cpu_s=1.5
+        ),
         InstanceSample("web", "web-1", "ready", restarts=1),
         InstanceSample("db", "db", "backoff"),
     ]
@@ -81,6 +84,9 @@ def test_instances_are_read_at_each_scrape() -> None:
     assert found("nsvisor_log_bytes_total", worker="web", instance="web-0") == 10
     assert found("nsvisor_log_lost_bytes_total", worker="web", instance="web-0") == 3
     assert found("nsvisor_log_lost_lines_total", worker="web", instance="web-0") == 1
+    assert found("nsvisor_worker_memory_bytes", worker="web", instance="web-0") == 4096
+    assert found("nsvisor_worker_cpu_seconds_total", worker="web", instance="web-0") == 1.5
+    assert found("nsvisor_worker_memory_bytes", worker="web", instance="web-1") is None  # no cgroup that counts it
     del samples[:]
     assert Scrape(counted)("nsvisor_instances", worker="db", state="backoff") is None
 

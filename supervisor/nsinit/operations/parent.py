@@ -18,8 +18,12 @@ def bind(box: Box) -> None:
 def arm_death_signal(box: Box) -> None:
     """Die with the keeper. Any change of credentials disarms this, so it is called after each.
 
+    A change may make a hidden process dumpable as well, where the host says so (fs.suid_dumpable).
+
     The keeper may have died before: seen by its pidfd, as getppid() is 0 in a pid namespace.
     """
+    if box.hidden:
+        kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
     kernel.prctl(kernel.PR_SET_PDEATHSIG, SIGKILL)
     poll = select.poll()
     poll.register(box.keeper_pidfd, select.POLLIN)

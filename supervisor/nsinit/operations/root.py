@@ -11,6 +11,7 @@ import stat
 from supervisor.kernel import files, mounts
 from supervisor.kernel.libc import KernelError
 from supervisor.nsinit.box import Box
+from supervisor.nsinit.operations import overlay
 
 LOCKED_DOWN = mounts.MOUNT_ATTR_NOSUID | mounts.MOUNT_ATTR_NODEV
 
@@ -18,17 +19,24 @@ LOCKED_DOWN = mounts.MOUNT_ATTR_NOSUID | mounts.MOUNT_ATTR_NODEV
 def propagation(_box: Box) -> None:
     """mount.propagation: host mounts still come in, nothing goes out."""
     mounts.set_propagation("/", mounts.MS_REC | mounts.MS_SLAVE)
+    mounts.begin()
 
 
 def prepare(box: Box, kind: str, *arguments: str) -> str | None:
-    """rootfs.prepare: `host` with entries (kind, target, source), or `dir` with a path and 1 where it is writable."""
+    """rootfs.prepare: `host` with entries (kind, target, source), or a kind with arguments of its own.
+
+    `dir` with a path, 1 where it is writable, and `idmap` where a privileged daemon has the owners translated; `tmpfs`
+    with a size or ""; `overlay` as overlay.Layers.
+    """
     if kind == "dir":
-        path, writable = arguments
+        path, writable, *words = arguments
         box.root_fd = mounts.open_tree(path, recursive=True)
         if not stat.S_ISDIR(os.fstat(box.root_fd).st_mode):
             raise KernelError(errno.ENOTDIR, "open_tree", path)
         read_only = 0 if writable == "1" else mounts.MOUNT_ATTR_RDONLY
         mounts.set_attributes(box.root_fd, LOCKED_DOWN | read_only, recursive=True, subject=path)
+        if "idmap" in words:
+            box.channel.need("mount.idmap", path, fd=box.root_fd)
         if read_only:  # the top one only when its mount points exist: rootfs.seal
             try:
                 mounts.set_attributes(box.root_fd, 0, clear=mounts.MOUNT_ATTR_RDONLY, recursive=False)
@@ -37,8 +45,17 @@ def prepare(box: Box, kind: str, *arguments: str) -> str | None:
                     raise
         _cover(box)
         return None
-    box.root_fd = mounts.new_filesystem("tmpfs", {"mode": "755"}, LOCKED_DOWN)
+    if kind == "overlay":
+        userxattr, size_bytes, upper, work, *lower = arguments
+        layers = overlay.Layers(userxattr, size_bytes, upper, work, tuple(lower))
+        box.root_fd = overlay.create(box, layers, LOCKED_DOWN)
+        _cover(box)
+        return None
+    size = {"size": arguments[0]} if kind == "tmpfs" and arguments[0] else {}
+    box.root_fd = mounts.new_filesystem("tmpfs", {"mode": "755", **size}, LOCKED_DOWN)
     _cover(box)
+    if kind == "tmpfs":
+        return None
     entries = [arguments[at : at + 3] for at in range(0, len(arguments), 3)]
     absent = [entry[2] for entry in entries if not _entry(box.root_fd, *entry)]
     return f"left out, gone from the host: {' '.join(absent)}" if absent else None

@@ -1,8 +1,11 @@
 """The workload's process: whether it is one apart from PID 1, its session, its execve."""
 
+from supervisor.sandbox.steps.limits import rlimits
+from supervisor.sandbox.steps.seccomp import has_own_profile
 from supervisor.sandbox.steps.step import Step
 from supervisor.spec.facts import HostFacts
-from supervisor.spec.model import Limits, Worker
+from supervisor.spec.locks import restricts
+from supervisor.spec.model import Worker
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SOFT_NOFILE = 1024  # what programs that use select(2) rely on; the hard limit stays (systemd does the same)
@@ -11,18 +14,27 @@ SOFT_NOFILE = 1024  # what programs that use select(2) rely on; the hard limit s
 def differs_from_init(worker: Worker, *, terminal: bool) -> bool:
     """Say whether the workload needs a process apart from PID 1 before it executes.
 
-    Limits and capabilities would be PID 1's too, a terminal is its session leader's, only a pid namespace ends the
-    workload with its PID 1, and vfork(2) into a new time namespace was EINVAL before Linux 6.1. Else PID 1 makes all
-    that the workload is to be of itself, and spawns it by vfork: no memory is copied.
+    Resource limits, Landlock, a seccomp profile of one's own and capabilities would be PID 1's too, a terminal is its
+    session leader's, only a pid namespace ends the workload with its PID 1, and vfork(2) into a new time namespace was
+    EINVAL before Linux 6.1.
+    Else PID 1 makes all that the workload is to be of itself, and spawns it by vfork: no memory is copied.
     """
     spaces = worker.namespaces
-    apart = terminal or bool(worker.security.capabilities) or worker.limits != Limits()
-    return apart or spaces.pid is not True or spaces.time is not False
+    apart = terminal or bool(worker.security.capabilities) or bool(rlimits(worker.limits)) or restricts(worker)
+    return apart or has_own_profile(worker) or spaces.pid is not True or spaces.time is not False
 
 
 def descriptor_step(worker: Worker) -> Step:
     """fd.close."""
     return Step("fd.close", "keep 0-2", (SOFT_NOFILE if worker.limits.nofile is None else "",))
+
+
+def attribute_steps(worker: Worker) -> list[Step]:
+    """process.umask and process.personality, where they are asked for."""
+    steps = [] if worker.umask is None else [Step("process.umask", worker.umask, (worker.umask,))]
+    if worker.personality:
+        steps.append(Step("process.personality", " ".join(worker.personality), worker.personality))
+    return steps
 
 
 def exec_step(worker: Worker, facts: HostFacts, *, stays: bool) -> Step:

@@ -1,6 +1,11 @@
 """The root file system, up to the pivot into it."""
 
-from supervisor.sandbox.steps.mounts import api_steps, mask_steps, secret_steps, user_steps
+from supervisor.sandbox.steps.locks import seal_steps
+from supervisor.sandbox.steps.masks import mask_steps, sysctl_steps
+from supervisor.sandbox.steps.mounts import api_steps, user_steps
+from supervisor.sandbox.steps.network import resolver_steps
+from supervisor.sandbox.steps.overlay import described, layers
+from supervisor.sandbox.steps.secrets import secret_steps
 from supervisor.sandbox.steps.step import Step
 from supervisor.sandbox.view import host_view
 from supervisor.spec.facts import HostFacts
@@ -10,14 +15,17 @@ from supervisor.spec.model import Worker
 def root_steps(worker: Worker, facts: HostFacts) -> list[Step]:
     """Everything that needs a mount namespace of the sandbox's own: none where it has none."""
     if worker.namespaces.mount is not True:
-        return []
+        return seal_steps(worker)
     return [
         Step("mount.propagation", "/ slave, recursively"),
         _prepare_step(worker, facts),
         *api_steps(worker, facts),
+        *resolver_steps(worker, facts),
         *user_steps(worker),
-        *secret_steps(worker),
-        *mask_steps(worker),
+        *secret_steps(worker, facts),
+        *sysctl_steps(worker),
+        *seal_steps(worker),
+        *mask_steps(worker, facts),
         *_seal_steps(worker),
         Step("root.pivot"),
     ]
@@ -27,11 +35,18 @@ def _prepare_step(worker: Worker, facts: HostFacts) -> Step:
     rootfs = worker.rootfs
     if rootfs.kind == "dir":
         path = rootfs.path or ""
-        return Step("rootfs.prepare", f"dir {path}", ("dir", path, int(rootfs.writable)))
+        words = ("idmap",) if rootfs.idmap else ()
+        return Step("rootfs.prepare", f"dir {path}", ("dir", path, int(rootfs.writable), *words))
+    if rootfs.kind == "overlay":
+        return Step("rootfs.prepare", f"overlay {described(rootfs)}", ("overlay", *layers(worker, rootfs)))
+    if rootfs.kind == "tmpfs":
+        size = "" if rootfs.size_bytes is None else str(rootfs.size_bytes)
+        return Step("rootfs.prepare", f"tmpfs{' size ' + size if size else ''}", ("tmpfs", size))
     return Step("rootfs.prepare", "host, a read-only view", ("host", *host_view(facts)))
 
 
 def _seal_steps(worker: Worker) -> list[Step]:
-    if worker.rootfs.kind == "dir" and worker.rootfs.writable:
+    """What an overlay takes is for nobody else: it is always writable."""
+    if worker.rootfs.writable or worker.rootfs.kind == "overlay":
         return []
     return [Step("rootfs.seal", "/ read-only")]

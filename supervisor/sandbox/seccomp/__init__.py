@@ -1,0 +1,1 @@
+"""A seccomp profile to the program that the kernel runs at each system call."""
