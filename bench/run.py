@@ -12,10 +12,12 @@ from typing import Any
 
 from fleet import at_rest
 from launch import compare
+from logs import compare as compare_logs
 from workload import Workload, busy_share
 
 RESULTS = Path(__file__).resolve().parent / "results"
 IDLE_LIMIT_PERCENT = 0.1
+LOG_WORKERS = 64
 
 
 def main() -> None:
@@ -23,7 +25,9 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=40)
     parser.add_argument("--workers", type=int, default=200)
     parser.add_argument("--idle-s", type=float, default=30)
-    parser.add_argument("--only", choices=["launch", "fleet"])
+    parser.add_argument("--lines", type=int, default=2_000_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", choices=["launch", "fleet", "logs"])
     options = parser.parse_args()
 
     _, mark = busy_share()
@@ -32,16 +36,19 @@ def main() -> None:
     top = Path(tempfile.mkdtemp(prefix="nsvisor-bench-"))
     try:
         workload = Workload(top)
-        if options.only != "fleet":
+        if options.only in (None, "launch"):
             if shutil.which("bwrap") is None:
                 raise SystemExit("cannot compare without bubblewrap: apt-get install bubblewrap")
             for own_network in (False, True):
                 key = "launch_own_network" if own_network else "launch"
                 results[key] = compare(top, workload, options.pairs, own_network=own_network)
                 print_launch(results[key], own_network=own_network)
-        if options.only != "launch":
+        if options.only in (None, "fleet"):
             results["fleet"] = at_rest(top, workload, options.workers, options.idle_s)
             print_fleet(results["fleet"])
+        if options.only in (None, "logs"):
+            results["logs"] = compare_logs(top, workload, options.lines, options.rounds, LOG_WORKERS)
+            print_logs(results["logs"])
     finally:
         shutil.rmtree(top)
     results["machine_busy"], _ = busy_share(mark)
@@ -69,6 +76,15 @@ def print_fleet(found: dict[str, Any]) -> None:
     print(
         f"  {'PSS':<30}daemon {pss['daemon'] / 1e6:.1f} MB, keeper {pss['keeper'] / 1e6:.1f} MB", verdict(total, limit)
     )
+
+
+def print_logs(found: dict[str, Any]) -> None:
+    print(f"\n{found['lines']} lines of 100 bytes, 40 with each write; medians of {found['rounds']} rounds")
+    print(f"  {'':<24}{'MB/s':>8}{'CPU s/GB':>10}   nsvisor's speed and CPU against it")
+    for name, one in found["capturers"].items():
+        faults = ", ".join(f"{count} {what}" for what, count in one["faults"].items() if count) or "every line there"
+        ratios = f"x {one['speed_ratio']:.2f}  x {one['cpu_ratio']:.2f}"
+        print(f"  {name:<24}{one['mb_s']:8.0f}{one['cpu_s_gb']:10.2f}   {ratios}  {faults}")
 
 
 def verdict(found: float, limit: float) -> str:

@@ -10,7 +10,7 @@ HERE = Path(__file__).resolve().parent
 
 
 class Workload:
-    """A root directory with /stamp in it, and a folder with the FIFO to bind at /bench."""
+    """A root directory with /stamp and /spew in it, and a folder with the FIFO to bind at /bench."""
 
     def __init__(self, top: Path) -> None:
         compiler = shutil.which("gcc") or shutil.which("cc")
@@ -20,7 +20,8 @@ class Workload:
         for name in ("dev", "proc", "sys", "tmp", "etc", "bench"):
             (self.root / name).mkdir(parents=True)
         flags = ["-O2", "-Wall", "-static", "-s"]
-        subprocess.run([compiler, *flags, "-o", self.root / "stamp", HERE / "stamp.c"], check=True)
+        for name in ("stamp", "spew"):
+            subprocess.run([compiler, *flags, "-o", self.root / name, HERE / f"{name}.c"], check=True)
         self.shared = top / "shared"
         self.shared.mkdir()
         os.mkfifo(self.shared / "fifo")
@@ -31,6 +32,16 @@ class Workload:
         if not select.select([self._fifo], [], [], timeout_s)[0]:
             raise SystemExit("the workload did not start: see the daemon's log above")
         return int(os.read(self._fifo, 100).split()[-1])
+
+    def stamps(self, kind: str, count: int, timeout_s: float) -> list[int]:
+        """So many stamps of a kind, CLOCK_MONOTONIC in nanoseconds. Others are thrown away."""
+        found: list[int] = []
+        while len(found) < count:
+            if not select.select([self._fifo], [], [], timeout_s)[0]:
+                raise SystemExit(f"{len(found)} of {count} workloads gave their stamp {kind}")
+            lines = os.read(self._fifo, 65536).decode().splitlines()  # whole ones: they are short
+            found += [int(line[2:]) for line in lines if line.startswith(f"{kind} ")]
+        return found
 
 
 def median(values: list[float]) -> float:

@@ -14,6 +14,8 @@ from supervisor import __version__
 from supervisor.control import exec_server, server
 from supervisor.control.sockets import SocketTaken
 from supervisor.host.facts import gather
+from supervisor.runtime.address_book import AddressBook
+from supervisor.runtime.bridge import remove_unused, sweep
 from supervisor.runtime.directories import DirectoryError, private_directory
 from supervisor.runtime.fleet import FleetRuntime
 from supervisor.runtime.id_book import IdBook
@@ -25,6 +27,7 @@ from supervisor.runtime.services import Services
 from supervisor.runtime.state import InstanceState, StateFile
 from supervisor.spec import paths
 from supervisor.spec.errors import ConfigError
+from supervisor.spec.facts import HostFacts
 from supervisor.spec.load import find_config, load_config
 from supervisor.spec.model import Fleet
 from supervisor.telemetry.bus import EventBus
@@ -96,6 +99,7 @@ class Daemon:
         self._state = state
         self._read_config = read_config
         self._ids = IdBook(state, os.geteuid())
+        self._addresses = AddressBook(state)
         self._notifier = Notifier.from_environ(environ, self.bus)
         METRICS.attach(self.bus)
 
@@ -110,6 +114,7 @@ class Daemon:
                 self._notifier.stopping()
                 self.bus.publish("daemon.stopping", instances=len(fleet.instances))
                 unkillable = await fleet.shut_down()
+                await remove_unused(self._addresses.bridges)
                 await services.keepers.dismiss()
                 services.close()
                 self.bus.publish("daemon.stopped", "error" if unkillable else "info", unkillable=unkillable)
@@ -128,7 +133,7 @@ class Daemon:
             bus=self.bus,
             keepers=keepers,
             state=state,
-            facts=self._ids.assign(self._spec, gather(self._environ), self.bus.publish),
+            facts=self._facts(self._spec),
             nursery=nursery,
             state_directory=self._state,
             start_concurrency=self._spec.supervisor.start_concurrency,
@@ -140,6 +145,7 @@ class Daemon:
         await self._listen(nursery, fleet, socket)
         if held:
             self.bus.publish("daemon.adopted", workers=sum("/" not in one.name for one in held), keeper_pid=keepers.pid)
+        await sweep(services.facts.bridge_owner, {one.name for one in held})
         await fleet.begin(held, states, keeper)
         self._notifier.ready()
         self.bus.publish("daemon.ready", instances=len(fleet.instances), keeper_pid=keepers.pid, socket=socket)
@@ -147,6 +153,11 @@ class Daemon:
         if self._notifier.address:
             nursery.start_soon(fleet.report_status)
         return fleet, services
+
+    def _facts(self, spec: Fleet) -> HostFacts:
+        """The host's, with what each worker is given of it."""
+        facts = self._ids.assign(spec, gather(self._environ), self.bus.publish)
+        return self._addresses.assign(spec, facts, self.bus.publish)
 
     async def _listen(self, nursery: trio.Nursery, fleet: FleetRuntime, socket: str) -> None:
         try:
@@ -168,7 +179,7 @@ class Daemon:
 
     def _follow(self, services: Services, new: Fleet) -> None:
         """Apply what a reload changes of the daemon itself."""
-        services.facts = self._ids.assign(new, gather(self._environ), self.bus.publish)
+        services.facts = self._facts(new)
         configure(new.supervisor.log_level)
         self.bus.set_level(new.supervisor.log_level)
 

@@ -32,6 +32,11 @@ def mounts() -> set[str]:
     return {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
 
 
+def devices(pid: int | str = "self") -> set[str]:
+    """The network devices that a process sees."""
+    return {line.partition(":")[0].strip() for line in Path(f"/proc/{pid}/net/dev").read_text().splitlines()[2:]}
+
+
 def leftover(before: set[int]) -> list[str]:
     """One line for each child that was not there before, once it has had time to leave."""
     deadline = time.monotonic() + PATIENCE_S

@@ -1,6 +1,7 @@
 """A cgroup v2 subtree given to a user for a test. The machine's own hierarchy stays as it is."""
 
 import os
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ def own_place() -> Path | None:
     own = next(
         (line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::")), None
     )
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+    for line in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):
         fields, _, rest = line.partition(" - ")
         root, point = fields.split()[3:5]
         if own is not None and rest.startswith("cgroup2 ") and root == "/":
@@ -28,11 +29,36 @@ def own_place() -> Path | None:
 
 
 @contextmanager
+def hierarchy() -> Iterator[Path]:
+    """The same directory, in a mount for the test alone where none can be written to."""
+    place = own_place()
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to give a cgroup away")
+    if place is not None and os.access(place, os.W_OK):
+        yield place
+        return
+    point = Path(tempfile.mkdtemp(prefix="nsvisor-cgroup2-"))
+    point.chmod(0o755)
+    try:
+        subprocess.run(["mount", "-t", "cgroup2", "none", point], check=True)
+        try:
+            place = own_place()
+            assert place is not None
+            yield place
+        finally:
+            subprocess.run(["umount", point], check=True)
+    finally:
+        point.rmdir()
+
+
+@contextmanager
 def delegated(user: Account) -> Iterator[Path]:
     """A cgroup of this user's own, which is gone afterwards; an AssertionError where something was left in it."""
-    place = own_place()
-    if os.geteuid() != 0 or place is None or not os.access(place, os.W_OK) or os.statvfs(place).f_flag & os.ST_RDONLY:
-        pytest.skip("needs root and a cgroup v2 file system, to give a cgroup away")
+    with hierarchy() as place:
+        yield from _subtree(place, user)
+
+
+def _subtree(place: Path, user: Account) -> Iterator[Path]:
     tree = Path(tempfile.mkdtemp(prefix="test-", dir=place))
     try:
         for name in DELEGATED:

@@ -618,6 +618,11 @@ def test_pasta_opens_the_hosts_loopback(nsvisor: Program) -> None:
         test_pasta.test_the_hosts_loopback_is_out_of_reach(network.wrap(nsvisor), network, "127.0.0.1")
 
 
+def test_pasta_delivers_forged_packets(nsvisor: Program) -> None:
+    with private_network() as network:
+        test_pasta.test_forged_packets_need_leave(network.wrap(nsvisor), network)
+
+
 def test_roots_pasta_cannot_be_nobody(root_nsvisor: Program) -> None:
     with private_network() as network:
         test_pasta.test_run_reaches_an_address_of_the_host(network.wrap(root_nsvisor), network)

@@ -34,15 +34,12 @@ def command(settings: Settings, name: str, as_json: bool) -> None:
 
 
 def lines(plan: "Plan") -> list[str]:
-    """Number, phase, detail; then what is not built yet."""
+    """Number, phase, detail."""
     rows = [(str(number), step.phase, step.detail) for number, step in enumerate(plan.steps, 1)]
-    found = [
+    return [
         f"{plan.instance}: {len(rows)} phase{'' if len(rows) == 1 else 's'}",
         *plain_table(("#", "PHASE", "DETAIL"), rows, frozenset({"#"})),
     ]
-    if plan.missing:
-        found += ["", "Not built yet:", *(f"  {line}" for line in plan.missing)]
-    return found
 
 
 def _from_daemon(settings: Settings, name: str) -> "list[Plan] | None":
@@ -67,6 +64,7 @@ def _from_file(settings: Settings, name: str) -> "list[Plan]":
     from msgspec.structs import replace  # noqa: PLC0415
 
     from supervisor.host.facts import gather  # noqa: PLC0415
+    from supervisor.runtime import address_book  # noqa: PLC0415
     from supervisor.runtime.id_book import preview  # noqa: PLC0415
     from supervisor.sandbox.plan import compile_plan  # noqa: PLC0415
     from supervisor.spec.cgroup_files import CONTROLLERS  # noqa: PLC0415
@@ -76,7 +74,8 @@ def _from_file(settings: Settings, name: str) -> "list[Plan]":
     from supervisor.spec.paths import state_dir  # noqa: PLC0415
 
     fleet = load(settings)
-    facts = preview(fleet, gather(os.environ), state_dir(os.environ, os.geteuid()))
+    state = state_dir(os.environ, os.geteuid())
+    facts = address_book.preview(fleet, preview(fleet, gather(os.environ), state), state)
     facts = replace(facts, cgroups=CgroupFacts(usable=True, controllers=CONTROLLERS))  # only a daemon can tell
     names = {worker: instance_names(spec) for worker, spec in fleet.workers.items()}
     plans = [

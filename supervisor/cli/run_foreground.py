@@ -9,10 +9,11 @@ import msgspec
 import trio
 from msgspec.structs import replace
 
-from supervisor.cli.run import BY_SIGNAL, NOT_EXECUTABLE, NOT_FOUND, OURS
-from supervisor.cli.words import size
+from supervisor.cli.run import BY_SIGNAL, NOT_EXECUTABLE, NOT_FOUND, OURS, TIMED_OUT
+from supervisor.cli.words import size, span
 from supervisor.host.facts import gather
-from supervisor.runtime.foreground import Outcome, run_foreground
+from supervisor.runtime import address_book
+from supervisor.runtime.foreground import Extras, Outcome, run_foreground
 from supervisor.runtime.id_book import borrow
 from supervisor.runtime.keeper_link import KeeperGoneError
 from supervisor.runtime.sigsys import explain_sigsys
@@ -28,7 +29,7 @@ from supervisor.spec.paths import state_dir
 from supervisor.spec.records import PhaseRecord
 
 
-def run(worker: Worker, *, log_phases: bool, as_json: bool) -> int:
+def run(worker: Worker, extras: Extras, *, log_phases: bool, as_json: bool) -> int:
     """Run it: the exit status for the shell."""
     on_terminal = all(os.isatty(fd) for fd in (0, 1, 2))
     end = "\r\n" if on_terminal else "\n"  # it is raw once the sandbox has its own
@@ -41,10 +42,11 @@ def run(worker: Worker, *, log_phases: bool, as_json: bool) -> int:
             note = "" if phase.outcome == "ok" else f"  {phase.outcome.upper()}"
             print(f"{phase.phase:<18}{took:>10}  {phase.detail}{note}", end=end, file=sys.stderr)
 
-    facts = borrow(worker, gather(os.environ), state_dir(os.environ, os.geteuid()))
+    state = state_dir(os.environ, os.geteuid())
+    facts = address_book.borrow(worker, borrow(worker, gather(os.environ), state), state)
 
     def compile_by(facts: HostFacts) -> Plan:
-        return compile_plan(worker, 0, facts, terminal=on_terminal)
+        return compile_plan(worker, 0, facts, terminal=on_terminal, passed=extras.pass_fds)
 
     try:
         # Which controllers there are, only the keeper's place can tell.
@@ -55,7 +57,7 @@ def run(worker: Worker, *, log_phases: bool, as_json: bool) -> int:
         return OURS
     try:
         with Terminal() if on_terminal else nullcontext() as terminal:
-            outcome = trio.run(run_foreground, worker, plan, compile_by, facts, os.environ, terminal, show)
+            outcome = trio.run(run_foreground, worker, plan, compile_by, facts, os.environ, terminal, show, extras)
     except* PlanError as errors:
         print(f"cannot run: {errors.exceptions[0]}", file=sys.stderr)
         _print_hint(str(hint("cgroup.create", "ENODEV") or ""))
@@ -66,10 +68,14 @@ def run(worker: Worker, *, log_phases: bool, as_json: bool) -> int:
     if outcome is None:
         return OURS
     _say_limits(outcome)
+    if outcome.timed_out:
+        print(f"stopped: the time limit of {span(extras.time_limit_s)} is over", file=sys.stderr)
+        return TIMED_OUT
     if outcome.status is not None and outcome.status.signal == "SIGSYS":
         call, text = trio.run(explain_sigsys, time.time(), plan, facts)
         print(f"killed by a seccomp filter{f': {call}' if call else ''}", file=sys.stderr)
-        _print_hint(text)
+        if outcome.record.failure is None:  # else it has its own
+            _print_hint(text)
     return _status(outcome)
 
 

@@ -1,95 +1,190 @@
-"""What `nsvisor run` was asked for, as the table of a worker: one validation for both."""
+"""What `nsvisor run` was asked for, as keys of a worker: one validation for both."""
 
-import json
+import csv
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from supervisor.spec.errors import ConfigError
-from supervisor.spec.load import load_text
-from supervisor.spec.model import Worker
+import msgspec
+
+from supervisor.spec.forms import FormError
+from supervisor.spec.model import Mount, Rootfs, Secret
+from supervisor.spec.options import OptionSource, option_error
+from supervisor.spec.setting import key_of, value_of, word_of
 
 NAME = "run"
-BARE = ("optional", "writable")  # keys that may stand alone; other words are options
 JOINABLE = ("user", "pid", "mount", "uts", "ipc", "cgroup", "time")
+# Options with one value, and the key that they set.
+_SINGLE = {
+    "hostname": ("hostname",),
+    "domainname": ("domainname",),
+    "workdir": ("working_dir",),
+    "uid": ("user",),
+    "gid": ("group",),
+    "seccomp": ("security", "seccomp"),
+}
+_LISTS = {
+    "group": ("groups",),
+    "uid_map": ("uid_map",),
+    "gid_map": ("gid_map",),
+    "publish": ("network", "publish"),
+    "dns": ("network", "dns"),
+    "cap": ("security", "capabilities"),
+}
+_IDS = ("uid", "gid", "group")  # a number or a name
+# Docker's words for keys and options of a mount.
+_ALIASES = {"src": "source", "dst": "target", "destination": "target", "readonly": "ro"}
+_ALIASES |= {"tmpfs-size": "size", "tmpfs-mode": "mode"}
+_ALONE = ("optional", "writable", "idmap")  # keys that are true where they stand alone
+
+Given = Mapping[str, Any]  # options by their name in Python, as click gives them
 
 
-class OptionError(Exception):
-    """An option that cannot be used; several lines where there are several."""
+def worker_options(given: Given, environ: Mapping[str, str]) -> OptionSource:
+    """All of them. ConfigError."""
+    options = OptionSource(given["worker"] or NAME, os.getcwd())
+    for text in given["set_"]:
+        key, value = _pair(text, "--set")
+        path = _key(key, text)
+        options.put(path, value_of(path, value), f"--set {text}")
+    if given["command_line"]:
+        options.put(("command",), list(given["command_line"]), "COMMAND")
+    if not given["worker"] and not given["bundle"] and "user" not in options.table:
+        options.table["user"] = "root"
+    for name, path in _SINGLE.items():
+        if given[name] is not None:
+            options.put(path, _id_or_word(name, given[name]), f"--{name} {given[name]}")
+    for name, path in _LISTS.items():
+        for index, word in enumerate(given[name]):
+            written = f"--{name.replace('_', '-')} {word}"
+            if index == 0:
+                options.put(path, [], written)
+            options.add(path, _id_or_word(name, word), written)
+    if given["auto_id"] or given["keep_id"]:
+        options.put(("id_map",), *(("auto", "--auto-id") if given["auto_id"] else ("keep-id", "--keep-id")))
+    if given["no_init"]:
+        options.put(("init",), False, "--no-init")
+    for text in given["limit"]:
+        key, value = _pair(text, "--limit")
+        options.put(("limits", key), value_of(("limits", key), value), f"--limit {text}")
+    for text in given["sysctl"]:
+        key, value = _pair(text, "--sysctl")
+        options.put(("sysctls", key), value, f"--sysctl {text}")
+    _environment(options, given, environ)
+    _root(options, given)
+    _mounts(options, given)
+    _namespaces(options, given)
+    return options
 
 
-def toml(value: object) -> str:
-    """A value as TOML: JSON but for tables and DEL."""
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{toml(str(key))} = {toml(item)}" for key, item in value.items()) + " }"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(toml, value)) + "]"
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+def _id_or_word(option: str, text: str) -> int | str:
+    return int(text) if option in _IDS and text.isdecimal() else text
 
 
-def worker(table: Mapping[str, object], environ: Mapping[str, str]) -> Worker:
-    """Check the table and fill the defaults in. OptionError with every problem."""
-    lines = [f"[worker.{NAME}]", *(f"{key} = {toml(value)}" for key, value in table.items() if value not in (None, {}))]
-    try:
-        return load_text("\n".join(lines), os.path.join(os.getcwd(), "options"), environ).workers[NAME]
-    except ConfigError as error:
-        problems = []
-        for problem in error.problems:
-            key = (problem.key or "").removeprefix(f"worker.{NAME}.")
-            found = f" = {problem.value}" if problem.value is not None else ""
-            allowed = f"; allowed: {problem.allowed}" if problem.allowed else ""
-            problems.append(f"cannot run: {key}{found}: {problem.message}{allowed}")
-        raise OptionError("\n".join(problems)) from None
+def _environment(options: OptionSource, given: Given, environ: Mapping[str, str]) -> None:
+    if given["keep_env"]:
+        for name, value in environ.items():
+            options.put(("env", name), value, f"--keep-env: {name}")
+    for text in given["env"]:
+        name, equals, value = text.partition("=")
+        if not equals and name not in environ:
+            raise option_error(f"--env {text}", "no such variable here; NAME=VALUE sets one")
+        options.put(("env", name), value if equals else environ[name], f"--env {text}")
 
 
-def pairs(words: Sequence[str], option: str) -> dict[str, str]:
-    """NAME=VALUE words. OptionError."""
-    found = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals or not name:
-            raise OptionError(f"cannot run: {option} {word}: NAME=VALUE is what it takes")
-        found[name] = value
-    return found
+def _root(options: OptionSource, given: Given) -> None:
+    """Of --bundle, of --root, or of --rootfs and --writable."""
+    chosen = [name for name in ("bundle", "root", "rootfs") if given[name] is not None]
+    if len(chosen) > 1 or (given["writable"] and chosen == ["root"]):
+        others = " and ".join(f"--{name}" for name in [*chosen[1:], *(["writable"] if given["writable"] else [])])
+        raise option_error(f"--{chosen[0]} {given[chosen[0]]}", f"takes the place of {others}")
+    if given["root"] is not None:
+        written = f"--root {given['root']}"
+        options.put(("rootfs",), _table(Rootfs, given["root"], written), written)
+    if given["rootfs"] is not None:
+        options.put(("rootfs",), {"kind": "dir", "path": _literal(given["rootfs"])}, f"--rootfs {given['rootfs']}")
+    if given["bundle"] is not None:
+        options.put(("rootfs",), {"kind": "bundle", "path": _literal(given["bundle"])}, f"--bundle {given['bundle']}")
+    if given["writable"]:
+        options.put(("rootfs", "writable"), True, "--writable")
 
 
-def table(words: str, option: str) -> dict[str, object]:
-    """A mount, a secret or a root, as KEY=VALUE with commas; of a mount a word alone is an option. OptionError.
+def _mounts(options: OptionSource, given: Given) -> None:
+    for option, words in (("bind", ()), ("ro_bind", ("ro",))):
+        for source, target in given[option]:
+            mount = {"type": "bind", "source": _literal(source), "target": target, "options": list(words)}
+            options.add(("mounts",), mount, f"--{option.replace('_', '-')} {source} {target}")
+    for target in given["tmpfs"]:
+        options.add(("mounts",), {"type": "tmpfs", "target": target}, f"--tmpfs {target}")
+    for struct, option in ((Mount, "mount"), (Secret, "secret")):
+        for text in given[option]:
+            options.add((f"{option}s",), _table(struct, text, f"--{option} {text}"), f"--{option} {text}")
 
-    lower: directories with colons between them.
-    """
-    found: dict[str, object] = {}
-    flags: list[str] = []
-    for word in words.split(","):
-        key, equals, value = word.partition("=")
-        if key in found or not key:
-            raise OptionError(f"cannot run: {option} {words}: KEY=VALUE,… is what it takes, each key once")
-        if equals or key in BARE:
-            found[key] = (value.split(":") if key == "lower" else value) if equals else True
+
+def _namespaces(options: OptionSource, given: Given) -> None:
+    """The namespaces table and the network's mode."""
+    if given["net"] is not None:
+        options.put(("network", "mode"), given["net"], f"--net {given['net']}")
+    for written, name, target in _wanted_namespaces(given):
+        kind = {"net": "network", "mnt": "mount"}.get(name, name)
+        if kind == "network":
+            options.put(("network", "mode"), "host" if target is False else target, written)
+        elif kind in JOINABLE:
+            options.put(("namespaces", kind), target, written)
         else:
+            raise option_error(written, "no such namespace", f"network, {', '.join(JOINABLE)}")
+
+
+def _wanted_namespaces(given: Given) -> Iterator[tuple[str, str, str | bool]]:
+    for text in given["join"]:
+        kind, target = _pair(text, "--join")
+        yield f"--join {text}", kind, target
+    for kind in given["keep_ns"]:
+        yield f"--keep-ns {kind}", kind, False
+
+
+def _table(struct: type[msgspec.Struct], text: str, written: str) -> dict[str, Any]:
+    """Split KEY=VALUE,… as docker does: quotation marks around a whole word keep its commas.
+
+    lower: directories with colons between them. A word alone is an option of a mount.
+    """
+    try:
+        (words,) = csv.reader([text], strict=True)
+    except (csv.Error, ValueError):
+        words = []
+    found: dict[str, Any] = {}
+    flags: list[str] = []
+    keys = struct.__struct_fields__
+    for word in words or [""]:
+        name, equals, value = word.partition("=")
+        key = _ALIASES.get(name, name) if struct is Mount else name
+        if key in found or not key:
+            raise option_error(written, "each key once, as KEY=VALUE with commas between them")
+        if equals:
+            found[key] = value.split(":") if key == "lower" else word_of(struct, key, value)
+        elif key in _ALONE and key in keys:
+            found[key] = True
+        elif struct is Mount:
             flags.append(key)
+        else:
+            raise option_error(written, f"{key}: no value; KEY=VALUE is what it takes")
     return {**found, "options": flags} if flags else found
 
 
-def root(words: str | None, directory: str | None, *, writable: bool) -> dict[str, object]:
-    """The rootfs table: of --root, or of --rootfs and --writable. OptionError where both are there."""
-    if words is None:
-        return {"kind": "dir", "path": directory, "writable": writable} if directory else {}
-    if directory is not None or writable:
-        raise OptionError("cannot run: --root takes the place of --rootfs and --writable")
-    return table(words, "--root")
+def _pair(text: str, option: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise option_error(f"{option} {text}", "KEY=VALUE is what it takes")
+    return name, value
 
 
-def namespaces(join: Sequence[str], keep: Sequence[str], net: str | None) -> tuple[dict[str, object], str]:
-    """The namespaces table and the network's mode. OptionError for a kind that there is not."""
-    table: dict[str, object] = {}
-    network = net or "none"
-    wanted: list[tuple[str, object]] = [*pairs(join, "--join").items(), *((kind, False) for kind in keep)]
-    for written, target in wanted:
-        kind = {"net": "network", "mnt": "mount"}.get(written, written)
-        if kind == "network":
-            network = "host" if target is False else str(target)
-        elif kind in JOINABLE:
-            table[kind] = target
-        else:
-            raise OptionError(f"cannot run: no namespace {written!r}; there are network, {', '.join(JOINABLE)}")
-    return table, network
+def _key(key: str, text: str) -> tuple[str, ...]:
+    try:
+        return tuple(str(part) for part in key_of(key))
+    except FormError as error:
+        raise option_error(f"--set {text}", str(error), error.allowed) from None
+
+
+def _literal(path: str) -> str:
+    """As nsvisor.toml would write it: the shell has replaced what it knows already."""
+    return path.replace("$", "$$")

@@ -103,7 +103,7 @@ def _namespace_fix(phase: str, answer: str, *, apparmor: bool) -> str:
     if apparmor and answer in {"EPERM", "EACCES"}:
         return remedies.ALLOW_APPARMOR_USER_NAMESPACES
     if phase == "mount.overlay":
-        return "sudo modprobe overlay; in a user namespace it takes Linux 5.11 or newer, and a security module that lets it"
+        return "sudo modprobe overlay; a user namespace needs Linux 5.11 for it, and no security module against it"
     if answer == "ENOSPC":
         kind = {"clone": "user", "ns.mount": "mnt", "ns.network": "net"}.get(phase, phase.rpartition(".")[2])
         return remedies.RAISE_NAMESPACES.replace("{kind}", kind)

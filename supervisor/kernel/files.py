@@ -53,6 +53,7 @@ setresuid = named("setresuid", os.setresuid)
 setresgid = named("setresgid", os.setresgid)
 setgroups = named("setgroups", os.setgroups)
 setsid = named("setsid", os.setsid)
+dup2 = named("dup2", os.dup2)
 execve = named("execve", os.execve)
 fork = named("fork", os.fork)
 

@@ -39,5 +39,14 @@ def set_limit(name: str, value: str, pid: int = 0) -> None:
         raise KernelError(errno.EPERM, "setrlimit", name, text) from None
 
 
+def lower_soft_limit(name: str, most: int) -> None:
+    """Of this process, to `most` where it is higher. The hard limit stays. EPERM: an outer seccomp profile."""
+    soft, hard = resource.getrlimit(LIMITS[name])
+    try:
+        resource.setrlimit(LIMITS[name], (min(soft, most), hard))
+    except (OSError, ValueError):  # the module says ValueError for EPERM and EINVAL alike
+        raise KernelError(errno.EPERM, "setrlimit", name) from None
+
+
 def _number(text: str) -> int:
     return resource.RLIM_INFINITY if text == "unlimited" else int(text)

@@ -29,6 +29,10 @@ class Channel:
         self._ended: list[str] = []
         self._given = -1  # the descriptor of the last message
 
+    def move_from(self, numbers: tuple[int, ...]) -> None:
+        """Leave these to others."""
+        self.socket = _socket.socket(fileno=move_from(self.socket.detach(), numbers))
+
     def now(self) -> int:
         """CLOCK_MONOTONIC of the host, ns."""
         return time.monotonic_ns() - self.clock_offset_ns
@@ -93,3 +97,10 @@ class Channel:
         if control:
             (self._given,) = struct.unpack("i", control[0][2])
         return unpack(message)
+
+
+def move_from(fd: int, numbers: tuple[int, ...]) -> int:
+    """The descriptor, or a copy of it under another number where it has one of these, which is to be closed by dup2."""
+    while fd in numbers:
+        fd = os.dup(fd)
+    return fd

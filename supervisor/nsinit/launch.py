@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import select
 import time
 
 from supervisor.kernel import clone as flags
@@ -20,6 +22,10 @@ from supervisor.wire import pack, unpack
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
+
+
+JOIN_TIMEOUT_MS = 5000  # the keeper waits, and all launches with it
+SIGKILL = 9
 
 
 class Refused(Exception):  # noqa: N818  (it is what the daemon is told)
@@ -102,14 +108,16 @@ class Request:
             if go_between == 0:
                 self._go_between(writer)
         except KernelError as error:
+            os.close(reader)
             raise Refused(0, start, error.errno or 0, error.syscall, error.strerror or "") from None
         finally:
             os.close(writer)
-            answer = os.read(reader, 4096)
-            os.close(reader)
+        answer = _read_in_time(reader)
+        os.close(reader)
+        os.kill(go_between, SIGKILL)  # our own child, not reaped: done, dead, or stopped by those whom it came among
         os.waitpid(go_between, 0)
         if not answer:
-            raise Refused(0, start, 0, "fork", "the process that joins namespaces died")
+            raise Refused(0, start, errno.ESRCH, "fork", "the process that joins namespaces died, or was stopped there")
         first, *rest = unpack(answer)
         if first != "pid":
             raise Refused(int(first), int(rest[0]), int(rest[1]), rest[2], rest[3])
@@ -166,3 +174,9 @@ class Request:
     def _hide(self) -> None:
         if self.hidden:
             kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+
+
+def _read_in_time(reader: int) -> bytes:
+    poll = select.poll()
+    poll.register(reader, select.POLLIN)
+    return os.read(reader, 4096) if poll.poll(JOIN_TIMEOUT_MS) else b""

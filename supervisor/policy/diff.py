@@ -5,6 +5,7 @@ import msgspec
 from supervisor.spec.model import Fleet, Supervisor, Worker, instance_names
 
 HIDDEN = "(hidden)"  # values of the environment are often secrets
+CONTENT = "(content of the file)"  # of a seccomp profile: hundreds of names
 
 # Read by the daemon when it next decides, not built into the sandbox: a change needs no new incarnation.
 LIVE_KEYS = frozenset({"after", "autostart", "requires", "restart", "setup_timeout", "stop"})
@@ -76,6 +77,8 @@ def _needs_relaunch(keys: tuple[KeyChange, ...]) -> bool:
 def _shown(key: str, values: dict[str, str]) -> str | None:
     if key not in values:
         return None
+    if key.startswith("security.seccomp_profile"):
+        return CONTENT
     return HIDDEN if key.startswith("env.") else values[key]
 
 

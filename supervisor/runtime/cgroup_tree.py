@@ -112,16 +112,16 @@ def _place(pid: int) -> str | None:
         path = next((line[3:].rstrip("\n") for line in file if line.startswith("0::")), None)
     if path is None:
         return None
+    found = []
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
         for line in file:
             fields, _, rest = line.partition(" - ")
             root, point = fields.split()[3:5]
             inside = root in (path, "/") or path.startswith(f"{root}/")
             if rest.startswith("cgroup2 ") and inside and not path.startswith("/.."):
-                found = os.path.normpath(os.path.join(point, os.path.relpath(path, root)))
-                if os.path.isdir(found):
-                    return found
-    return None
+                found.append(os.path.normpath(os.path.join(point, os.path.relpath(path, root))))
+    there = [place for place in found if os.path.isdir(place)]  # others are covered by a mount
+    return next((place for place in there if os.access(place, os.W_OK)), there[0] if there else None)
 
 
 def _family(pid: int) -> set[int]:

@@ -6,11 +6,14 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
+from functools import partial
 
 import msgspec
 import trio
 from msgspec.structs import replace
 
+from supervisor.kernel.process import PR_SET_PDEATHSIG, prctl
 from supervisor.runtime.cgroup import Figures
 from supervisor.runtime.cgroup_tree import NO_TREE, SCOPE, prepare
 from supervisor.runtime.keeper_link import ExitStatus, KeeperGoneError, KeeperLink
@@ -45,6 +48,16 @@ class Outcome(msgspec.Struct):
     record: SetupRecord
     status: ExitStatus | None
     figures: Figures = Figures()  # of its cgroup, where it had one
+    timed_out: bool = False
+
+
+class Extras(msgspec.Struct, frozen=True):
+    """What a worker of the daemon's has not."""
+
+    pass_fds: tuple[int, ...] = ()  # handed on under their numbers
+    time_limit_s: float | None = None
+    status_fd: int | None = None  # told of the first process and of the end, a JSON object a line
+    dies_with_parent: bool = False
 
 
 async def run_foreground(
@@ -55,14 +68,17 @@ async def run_foreground(
     environ: Mapping[str, str],
     terminal: Terminal | None,
     on_phase: Callable[[PhaseRecord], None],
+    extras: Extras = Extras(),  # noqa: B008  (it is frozen)
 ) -> Outcome:
     """Launch, pass signals on and wait. KeeperGoneError where the keeper does not live.
 
     recompile: the plan once more, by what is known of cgroups then; PlanError.
     """
+    if extras.dies_with_parent:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     with trio.open_signal_receiver(*FORWARDED) as signals:
         keeper_process, link = await _start_keeper(environ, in_scope=plan.ahead > 0)
-        tree, figures = NO_TREE, Figures()
+        tree, figures, timer = NO_TREE, Figures(), _Timer(worker, extras.time_limit_s)
         try:
             async with trio.open_nursery() as nursery:
                 if plan.ahead:  # limits of a cgroup are asked for: now there is a place to look at
@@ -82,15 +98,18 @@ async def run_foreground(
                     keep=[],
                     timeout_s=worker.setup_timeout_s,
                     on_phase=on_phase,
-                    on_child=children.append,
+                    on_child=partial(_is_born, children, extras),
                     on_terminal=terminal.take if terminal is not None else None,
-                    needs={"secret": answer_secrets(worker, environ), "network": network.attach},
+                    needs={"secret": answer_secrets(worker, environ), "network": network.attach, "fd": _hand_on},
                 )
                 record, child = await launch(order, link, facts, _no_workers)
                 if terminal is not None and terminal.master >= 0:
                     nursery.start_soon(terminal.copy_in)
                     nursery.start_soon(terminal.copy_out)
+                if child is not None and record.failure is None:
+                    nursery.start_soon(timer.run, child)
                 status = await child.exited() if child is not None else None
+                _tell(extras, status)
                 figures = await cgroup.finish() if cgroup is not None else figures
                 await network.end()
                 if terminal is not None:
@@ -105,7 +124,7 @@ async def run_foreground(
             link.close()
             keeper_process.wait()
             tree.remove()
-        return Outcome(record, status, figures)
+        return Outcome(record, status, figures, timer.over)
 
 
 async def _start_keeper(environ: Mapping[str, str], *, in_scope: bool) -> "tuple[subprocess.Popen[bytes], KeeperLink]":
@@ -126,6 +145,44 @@ async def _start_keeper(environ: Mapping[str, str], *, in_scope: bool) -> "tuple
             wrapper = []
         else:
             return process, link
+
+
+def _is_born(children: list[Child], extras: Extras, child: Child) -> None:
+    children.append(child)
+    _write(extras, {"pid": child.pid})
+
+
+def _tell(extras: Extras, status: ExitStatus | None) -> None:
+    _write(extras, {"code": status and status.code, "signal": status and status.signal})
+
+
+def _write(extras: Extras, record: dict[str, object]) -> None:
+    if extras.status_fd is not None:
+        with suppress(OSError):  # nobody listens any more
+            os.write(extras.status_fd, msgspec.json.encode(record) + b"\n")
+
+
+async def _hand_on(_child: Child, number: str, _fds: list[int]) -> int:
+    """One of our own descriptors, for the sandbox."""
+    return os.dup(int(number))
+
+
+class _Timer:
+    """Stops the workload in time, as a daemon stops a worker."""
+
+    def __init__(self, worker: Worker, limit_s: float | None) -> None:
+        self._worker = worker
+        self._limit_s = limit_s
+        self.over = False
+
+    async def run(self, child: Child) -> None:
+        if self._limit_s is None:
+            return
+        await trio.sleep(self._limit_s)
+        self.over = True
+        send_signal(child.pidfd, signal_number(self._worker.stop.signal))
+        await trio.sleep(self._worker.stop.grace_s)
+        kill_tree(child, own_pid_namespace=self._worker.namespaces.pid is True)
 
 
 class _Listener:

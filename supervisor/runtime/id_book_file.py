@@ -1,11 +1,9 @@
 """The book of slices on disk: read whole, replaced whole."""
 
-import os
-from contextlib import suppress
-
 import msgspec
 
 from supervisor.policy.id_slices import Slice
+from supervisor.runtime.whole_file import replace
 
 VERSION = 1
 
@@ -37,15 +35,4 @@ def read(path: str) -> tuple[Slice, ...]:
 
 def write(path: str, book: tuple[Slice, ...]) -> None:
     """Replace it as a whole, on the disk before anybody uses it. OSError: it is as it was."""
-    beside = f"{path}.new"
-    data = msgspec.json.format(msgspec.json.encode(_File(VERSION, book)), indent=1)
-    try:
-        with open(beside, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.rename(beside, path)
-    except OSError:
-        with suppress(OSError):
-            os.unlink(beside)
-        raise
+    replace(path, msgspec.json.format(msgspec.json.encode(_File(VERSION, book)), indent=1))

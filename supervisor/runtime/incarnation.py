@@ -175,7 +175,9 @@ class Incarnation:
             if record is None:
                 record = SetupRecord(order.plan, self.number, services.facts)
                 now = time.monotonic_ns()
-                self._on_phase(record.fail(order.plan.steps[0], now, now, "ECONNRESET", "", f"no keeper: {reason}"))
+                self._on_phase(
+                    record.fail(order.plan.steps[order.plan.ahead], now, now, "ECONNRESET", "", f"no keeper: {reason}")
+                )
         finally:
             for fd in writers:
                 os.close(fd)
@@ -273,8 +275,9 @@ class Incarnation:
         instance = self.instance
         interrupted = instance.status.state is State.CREATING
         async with trio.open_nursery() as readers:
+            self._network = Network(instance.worker, instance.index, instance.services.facts, readers, self)
+            self._network.adopt_port(held.name)
             if helper is not None and self.child is not None:
-                self._network = Network(instance.worker, instance.index, instance.services.facts, readers, self)
                 self._network.adopt(helper, self.child.keeper)
             ends = self._read_output(readers, *held.kept)
             if interrupted:  # its channel broke with its daemon; how far it had come, nobody knows

@@ -246,7 +246,8 @@ class Instance:
             case Probe(incarnation=number):
                 self.services.nursery.start_soon(self._probe, number)
             case Report(event=event, level=level, fields=fields):
-                self.services.bus.publish(event, level, worker=self.worker.name, instance=self.name, **fields)
+                about = {"incarnation": self.status.incarnation, **fields}
+                self.services.bus.publish(event, level, worker=self.worker.name, instance=self.name, **about)
 
     def _adopt_next_spec(self) -> None:
         if self.next_worker is not None:

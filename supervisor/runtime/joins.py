@@ -29,7 +29,7 @@ class JoinError(Exception):
     """A namespace to be joined is not there: which join, and why."""
 
     def __init__(self, index: int, error: OSError) -> None:
-        super().__init__(str(error))
+        super().__init__(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
         self.index = index
         self.error = error
 

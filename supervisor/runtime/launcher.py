@@ -71,7 +71,6 @@ class LaunchOrder(msgspec.Struct):
     needs: dict[str, Answer] = msgspec.field(default_factory=dict)  # beside idmap, terminal and hold
     cgroup_fd: int = -1  # the directory of the cgroup to be born in; the caller's still
     cgroup: Cgroup | None = None  # instead: to be made first, as the plan's cgroup.create says; the caller removes it
-
     hidden: bool = False  # others live in what it joins: nsinit is not dumpable until it executes
     part: str = ""  # of the incarnation: a command executed in it
 
@@ -141,10 +140,9 @@ async def _launch(
         # Said ahead, to save the child a wait for this process. Should the keeper die before its answer is here, so
         # does the child: its first phase ties it to the keeper. Should this process die, the keeper has the child.
         _say(ours, "go")
+        hidden = order.hidden or order.plan.is_watched
         try:
-            pid, pidfd = await keeper.launch(
-                order.name, clone_flags, order.stop, fds, join_kinds, hidden=order.hidden
-            )
+            pid, pidfd = await keeper.launch(order.name, clone_flags, order.stop, fds, join_kinds, hidden=hidden)
         except Refused as refused:
             theirs.close()
             _drain_joins(ours, record, order.on_phase)

@@ -7,12 +7,14 @@ from typing import Protocol
 import trio
 
 from supervisor.runtime import pasta
+from supervisor.runtime.bridge import Port
 from supervisor.runtime.helper import Helper
 from supervisor.runtime.keeper_link import ExitStatus, HeldWorker, KeeperLink
 from supervisor.runtime.launcher import Child
+from supervisor.sandbox.steps.bridge import inner_name
 from supervisor.sandbox.steps.network import forwards_dns
 from supervisor.spec.facts import HostFacts
-from supervisor.spec.model import Worker
+from supervisor.spec.model import Worker, instance_names
 from supervisor.spec.publish import published
 
 
@@ -36,13 +38,14 @@ class Network:
         self._nursery = nursery
         self._listener = listener
         self._helper: Helper | None = None
+        self._port: Port | None = None
         self._up = trio.Event()
         self._last_line = ""
 
     async def attach(self, child: Child, mode: str, fds: list[int]) -> None:
         """Answer the need `network`; fds: the new network namespace. OSError."""
         await self.end()  # of a try with a keeper that died
-        ways: dict[str, Callable[[Child, int], Awaitable[None]]] = {"pasta": self._start_pasta}
+        ways: dict[str, Callable[[Child, int], Awaitable[None]]] = {"pasta": self._start_pasta, "bridge": self._join_bridge}
         if mode not in ways or len(fds) != 1:
             raise OSError(errno.EINVAL, f"no way to attach {mode!r}")
         with trio.move_on_after(self._worker.network.timeout_s) as scope:
@@ -62,7 +65,12 @@ class Network:
             await helper.log_ended()
             race.cancel_scope.cancel()
         if not self._up.is_set():
-            raise pasta.failure(self._last_line)
+            raise pasta.failure(self._last_line, ports)
+
+    async def _join_bridge(self, child: Child, namespace: int) -> None:
+        place = self._facts.ports[instance_names(self._worker)[self._index]]
+        self._port = Port(place, self._facts.bridge_owner, child.name)
+        await self._port.connect(namespace, inner_name(self._worker.network))
 
     async def _cancel_when(self, event: Callable[[], Awaitable[None]], scope: trio.CancelScope) -> None:
         await event()
@@ -72,6 +80,12 @@ class Network:
         """Take over what an earlier daemon started."""
         self._up.set()
         self._use(Helper.adopt(held, keeper, self._hear))
+
+    def adopt_port(self, name: str) -> None:
+        """Take over the place on a bridge that an earlier daemon gave this incarnation, if it has one."""
+        place = self._facts.ports.get(instance_names(self._worker)[self._index])
+        if place is not None:
+            self._port = Port(place, self._facts.bridge_owner, name)
 
     def _use(self, helper: Helper) -> None:
         self._helper = helper
@@ -98,5 +112,8 @@ class Network:
         if self._helper is not None:
             await self._helper.end()
             self._helper = None
+        if self._port is not None:
+            await self._port.disconnect()
+            self._port = None
         self._up = trio.Event()
         self._last_line = ""

@@ -53,19 +53,18 @@ def check_free(ports: Iterable[Published]) -> None:
 
 def has_default_route() -> bool:
     """Whether this network namespace has one of IPv4 or IPv6 (proc_net(5))."""
-    try:
-        with open("/proc/self/net/route", encoding="ascii") as file:
-            rows = [line.split() for line in file][1:]
-    except OSError:
-        rows = []
-    try:
-        with open("/proc/self/net/ipv6_route", encoding="ascii") as file:
-            rows6 = [line.split() for line in file]
-    except OSError:
-        rows6 = []
-    return any(row[1] == row[7] == "0" * 8 for row in rows) or any(
-        row[0] == "0" * 32 and row[1] == "00" and row[9] != "lo" for row in rows6
+    routes4, routes6 = _rows("/proc/self/net/route")[1:], _rows("/proc/self/net/ipv6_route")
+    return any(row[1] == row[7] == "0" * 8 for row in routes4) or any(
+        (row[0], row[1]) == ("0" * 32, "00") and row[9] != "lo" for row in routes6
     )
+
+
+def _rows(path: str) -> list[list[str]]:
+    try:
+        with open(path, encoding="ascii") as file:
+            return [line.split() for line in file]
+    except OSError:  # a kernel without IPv6
+        return []
 
 
 @contextmanager
@@ -83,7 +82,15 @@ def is_noise(line: str) -> bool:
     return _NOISE.fullmatch(line.strip()) is not None
 
 
-def failure(last_line: str) -> OSError:
+def failure(last_line: str, ports: Iterable[Published]) -> OSError:
     """Why it did not come up, by what it said last."""
-    taken = "Failed to bind" in last_line or "Address already in use" in last_line
-    return OSError(errno.EADDRINUSE if taken else errno.EIO, f"{NAME} gave up: {last_line or 'it said nothing'}")
+    words = f"{NAME} gave up: {last_line or 'it said nothing'}"
+    if "Failed to bind" not in last_line:
+        return OSError(errno.EIO, words)
+    try:
+        check_free(ports)
+    except OSError as error:  # since we looked
+        return error
+    versions = " and ".join(sorted({"IPv6" if ":" in port.address else "IPv4" for port in ports}))
+    text = f"{words}; the ports are free, but it uses {versions} only with an address and a default route of the host's"
+    return OSError(errno.EAFNOSUPPORT, text)

@@ -60,6 +60,7 @@ class SetupRecord:
             syscall=syscall,
             message=message,
             instance=self.plan.instance,
+            root=_root(self.plan),
         )
         self.failure = PhaseRecord(
             phase=step.phase,
@@ -118,3 +119,12 @@ class SetupRecord:
         )
         self.phases.append(record)
         return record
+
+
+def _root(plan: Plan) -> str | None:
+    """Where the host has what the sandbox has at /; None where that is nowhere."""
+    for step in plan.steps:
+        if step.phase == "rootfs.prepare":
+            kind, *arguments = step.arguments
+            return {"dir": str(arguments[0]).rstrip("/"), "host": ""}.get(str(kind)) if arguments else None
+    return ""

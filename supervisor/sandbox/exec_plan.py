@@ -62,7 +62,6 @@ def compile_exec(worker: Worker, index: int, facts: HostFacts, command: Command)
         new_pid=False,
         uid_map=(),
         gid_map=(),
-        missing=(),
     )
 
 

@@ -1,6 +1,6 @@
 """What a failed phase usually means: (phase, errno) -> one sentence, one command. Data only.
 
-{detail} stands for what the phase was about, {user} for the user's name. Kept apart by phase so that it reads like the
+{detail} stands for what the phase was about, {target} for where it mounts, {user} for the user's name. Kept apart by phase so that it reads like the
 table in the reference; tests provoke what a namespace lets them provoke.
 """
 
@@ -12,6 +12,7 @@ from supervisor.sandbox import (
     hints_network,
     hints_rootfs,
     hints_seccomp,
+    hints_targets,
 )
 from supervisor.spec import remedies
 
@@ -26,21 +27,8 @@ _APPARMOR = (
     remedies.ALLOW_APPARMOR_USER_NAMESPACES,
 )
 _TOO_LONG = ("The name is longer than 64 bytes.", "printf %s NAME | wc -c")
-_NOT_OWNED = (
-    "The uts namespace is not the sandbox's own: set namespaces.uts to true to name it.",
-    "nsvisor plan {instance}",
-)
-_MOUNT_LIMIT = ("This mount namespace is full.", "sudo sysctl -w fs.mount-max=200000")
-_READ_ONLY_TARGET = (
-    "The mount point does not exist and cannot be made: the root below it is read-only on the host already.",
-    "nsvisor plan {instance}",
-)
 _PART_IS_A_FILE: Row = ("A part of the path is a file, not a directory.", "namei -l {detail}")
-_TARGET_CLOSED: Row = ("The mount point cannot be made: its directory is not this user's.", "namei -l {detail}")
-_TARGET_LINK = (
-    "A symbolic link on the target's path goes round in circles, or is a link of /proc.",
-    "namei -l {detail}",
-)
+_SECCOMP = ("A seccomp profile around nsvisor, as in a container, forbids this.", "grep Seccomp /proc/self/status")
 
 
 def _quota(kind: str) -> dict[str, Row]:
@@ -98,6 +86,7 @@ TABLE: dict[str, dict[str, Row]] = {
     },
     "parent.bind": {
         "ESRCH": ("The keeper ended while the sandbox was built; it is built again under a new one.", "nsvisor events"),
+        "EPERM": _SECCOMP,
     },
     "id.map": {
         "EPERM": (
@@ -135,8 +124,8 @@ TABLE: dict[str, dict[str, Row]] = {
         "EPERM": _APPARMOR,
         "ENODEV": ("The network namespace has no loopback interface.", "ip link"),
     },
-    "uts.hostname": {"EINVAL": _TOO_LONG, "EPERM": _NOT_OWNED},
-    "uts.domainname": {"EINVAL": _TOO_LONG, "EPERM": _NOT_OWNED},
+    "uts.hostname": {"EINVAL": _TOO_LONG, "EPERM": _APPARMOR},
+    "uts.domainname": {"EINVAL": _TOO_LONG, "EPERM": _APPARMOR},
     "mount.propagation": {
         "EPERM": _APPARMOR,
         "EACCES": _APPARMOR,
@@ -155,7 +144,7 @@ TABLE: dict[str, dict[str, Row]] = {
             "findmnt -R {detail}",
         ),
         "ELOOP": ("Symbolic links on the way to the root go round in circles.", "namei -l {detail}"),
-        "ENOSPC": _MOUNT_LIMIT,
+        "ENOSPC": hints_targets.FULL,
     },
     "mount.dev": {
         "ENOENT": ("The host lacks one of the device nodes.", "ls -l /dev"),
@@ -163,7 +152,7 @@ TABLE: dict[str, dict[str, Row]] = {
         "EACCES": ("The host's /dev is closed to this user, or its file system is mounted nodev.", "findmnt /dev"),
         "EINVAL": ("An option of devpts names an id that is not mapped (gid=5).", None),
         "EPERM": _APPARMOR,
-        "EROFS": _READ_ONLY_TARGET,
+        "EROFS": hints_targets.READ_ONLY,
         "ENOSPC": (
             "All pseudo-terminals are taken, or the mount namespace is full.",
             "sysctl kernel.pty.nr kernel.pty.max",
@@ -174,7 +163,7 @@ TABLE: dict[str, dict[str, Row]] = {
             "Mounts cover parts of the host's /proc, as in docker, or the sandbox has no pid namespace of its own.",
             remedies.UNMASK_PROC,
         ),
-        "EROFS": _READ_ONLY_TARGET,
+        "EROFS": hints_targets.READ_ONLY,
     },
     "mount.bind": {
         "ENOENT": ("The bind's source does not exist on the host.", "ls -ld {detail}"),
@@ -191,17 +180,17 @@ TABLE: dict[str, dict[str, Row]] = {
             "findmnt -R {detail}",
         ),
         "ENOTDIR": _PART_IS_A_FILE,
-        "ELOOP": _TARGET_LINK,
-        "EROFS": _READ_ONLY_TARGET,
-        "ENOSPC": _MOUNT_LIMIT,
+        "ELOOP": hints_targets.LINK,
+        "EROFS": hints_targets.READ_ONLY,
+        "ENOSPC": hints_targets.FULL,
     },
     "mount.tmpfs": {
         "EINVAL": ("The size or the mode is not one that tmpfs takes.", "man 5 tmpfs"),
         "ENOTDIR": _PART_IS_A_FILE,
-        "ELOOP": _TARGET_LINK,
-        "EROFS": _READ_ONLY_TARGET,
+        "ELOOP": hints_targets.LINK,
+        "EROFS": hints_targets.READ_ONLY,
         "EPERM": _APPARMOR,
-        "ENOSPC": _MOUNT_LIMIT,
+        "ENOSPC": hints_targets.FULL,
     },
     "rootfs.seal": {"EPERM": _APPARMOR},
     "root.pivot": {
@@ -261,8 +250,10 @@ TABLE: dict[str, dict[str, Row]] = {
         "EINVAL": ("The kernel does not know the capability.", "cat /proc/sys/kernel/cap_last_cap"),
     },
     "fd.close": {
+        "EISDIR": ("A directory as standard input or output would lead out of the sandbox.", "ls -l /proc/self/fd"),
         "ENOSYS": ("The kernel is older than 5.9, or a container's seccomp profile hides close_range.", "uname -r"),
         "EINVAL": ("The kernel is older than 5.11: close_range cannot mark descriptors yet.", "uname -r"),
+        "EPERM": _SECCOMP,
     },
     "lock.no_new_privs": {
         "EINVAL": ("The kernel refused PR_SET_NO_NEW_PRIVS, or an outer container's seccomp profile did.", "uname -r"),
@@ -319,15 +310,14 @@ TIMEOUTS: dict[str, Row] = {
     "exec": _STUCK_MOUNT,
 }
 # The same errno from another system call of the phase means another thing: what went wrong was the target.
-_KINDS: Row = ("One is a directory, the other a file: source and target must be of one kind.", "stat {detail}")
 BY_SYSCALL: dict[tuple[str, str, str], Row] = {
-    ("mount.bind", "EINVAL", "move_mount"): _KINDS,
-    ("mount.tmpfs", "EINVAL", "move_mount"): ("The target is a file; a tmpfs needs a directory.", "stat {detail}"),
+    **hints_targets.BY_SYSCALL,
     ("mount.bind", "EPERM", "open_tree"): _APPARMOR,
     ("mount.bind", "EPERM", "move_mount"): _APPARMOR,
-    ("mount.bind", "EACCES", "mkdirat"): _TARGET_CLOSED,
-    ("mount.bind", "EACCES", "openat"): _TARGET_CLOSED,
-    ("mount.bind", "EACCES", "openat2"): _TARGET_CLOSED,
+    ("mount.bind", "ELOOP", "open_tree"): (
+        "Symbolic links on the way to the source go round in circles.",
+        "namei -l {detail}",
+    ),
     ("session.new", "EPERM", "ioctl"): ("The terminal belongs to another session.", None),
 }
 TIMEOUT_ANYWHERE: Row = (

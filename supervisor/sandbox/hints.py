@@ -43,11 +43,12 @@ def hint(
     syscall: str = "",
     message: str = "",
     instance: str = "",
+    root: str | None = "",
 ) -> Hint | None:
     """What it usually means when this phase fails with this errno ("EPERM"); None where nothing is known.
 
     detail: the step's, as the plan has it; syscall: the call that failed; message: what it said beside its errno.
-    Beside the kernel's names: SETUP_TIMEOUT, NO_SUBID, and "SIGKILL" or "SIGSYS" for a child that died in the phase.
+    root: the path of the sandbox's root on the host, None where it has none. Beside the kernel's names: SETUP_TIMEOUT, NO_SUBID, and "SIGKILL" or "SIGSYS" for a child that died in the phase.
     """
     subject = _subject(phase, detail)
     row = _special(phase, errno_name, subject, message, facts) or _row(phase, errno_name, syscall)
@@ -55,9 +56,13 @@ def hint(
         return None
     sentence, command = row
     if command is not None:
+        target = _target(phase, detail)
+        if "{target}" in command and (root is None or not target):
+            command = "nsvisor plan {instance}"
         user = facts.user or str(facts.uid) if facts is not None else "$USER"
         places = {
             "{detail}": shlex.quote(subject) if subject else "PATH",
+            "{target}": shlex.quote(f"{root}{target}"),
             "{user}": user,
             "{instance}": instance or "NAME",
         }
@@ -85,6 +90,13 @@ def _subject(phase: str, detail: str) -> str:
     if detail.startswith("overlay "):
         return _layer(detail.removeprefix("overlay "))
     return detail.removeprefix("dir ") if phase == "rootfs.prepare" else detail
+
+
+def _target(phase: str, detail: str) -> str:
+    """Where a mount is to be inside."""
+    if phase == "mount.bind":
+        return (re.split(r" (?:->|on) ", detail, maxsplit=1) + [""])[1].partition(" ")[0]
+    return detail.partition(" ")[0].rstrip(",:") if phase.startswith("mount.") else ""
 
 
 def _layer(described: str) -> str:

@@ -1,5 +1,6 @@
 """Hints about the kernel's file systems, files, secrets, kernel settings and hidden paths."""
 
+from supervisor.sandbox.hints_targets import A_FILE, CLOSED, DANGLING, FULL, LINK, NO_DIRECTORY, NO_FILE, READ_ONLY
 from supervisor.spec import remedies
 
 Row = tuple[str, str | None]
@@ -8,21 +9,7 @@ _NO_RIGHTS: Row = (
     "No rights here: a security module took them away (Ubuntu's AppArmor restriction), or namespaces.user is false.",
     remedies.ALLOW_APPARMOR_USER_NAMESPACES,
 )
-_FULL: Row = ("This mount namespace is full.", "sudo sysctl -w fs.mount-max=200000")
-_READ_ONLY: Row = (
-    "The target does not exist and cannot be made: what it would lie in is read-only.",
-    "nsvisor plan {instance}",
-)
-_A_FILE: Row = ("A part of the target's path is a file, not a directory.", "namei -l {detail}")
-_LINK: Row = (
-    "A symbolic link on the target's path goes round in circles, or is a link of /proc.",
-    "namei -l {detail}",
-)
-_DANGLING: Row = ("The target is a symbolic link that leads nowhere inside the sandbox.", "ls -l {detail}")
-_NO_DIRECTORY: Row = ("The target is a file; this needs a directory.", "stat {detail}")
-_NO_FILE: Row = ("The target is a directory; this needs a file, or nothing there.", "stat {detail}")
-_CLOSED: Row = ("The target cannot be made: its directory is not this user's.", "namei -l {detail}")
-_TARGET = {"ENOTDIR": _A_FILE, "ELOOP": _LINK, "EROFS": _READ_ONLY, "EEXIST": _DANGLING, "ENOSPC": _FULL}
+_TARGET = {"ENOTDIR": A_FILE, "ELOOP": LINK, "EROFS": READ_ONLY, "EEXIST": DANGLING, "ENOSPC": FULL}
 _UNKNOWN_KIND: Row = ("The kernel does not have this file system.", "cat /proc/filesystems")
 
 TABLE: dict[str, dict[str, Row]] = {
@@ -34,16 +21,16 @@ TABLE: dict[str, dict[str, Row]] = {
             'A device is closed on a bind: add "dev" to its options; the host\'s file system must not be nodev either.',
             "findmnt -no OPTIONS -T {detail}",
         ),
-        "EEXIST": _DANGLING,
+        "EEXIST": DANGLING,
     },
-    "mount.tmpfs": {"EEXIST": _DANGLING},
+    "mount.tmpfs": {"EEXIST": DANGLING},
     "mount.sysfs": {
         **_TARGET,
         "EPERM": (
             "Neither a fresh /sys nor the host's can be mounted: a security module forbids it.",
             remedies.ALLOW_APPARMOR_USER_NAMESPACES,
         ),
-        "EINVAL": _NO_DIRECTORY,
+        "EINVAL": NO_DIRECTORY,
         "ENOENT": ("The host has no /sys to show.", "findmnt /sys"),
     },
     "mount.cgroup": {
@@ -52,7 +39,7 @@ TABLE: dict[str, dict[str, Row]] = {
             "The cgroup namespace is not the sandbox's own, or a security module forbids it.",
             "findmnt -t cgroup2",
         ),
-        "EINVAL": _NO_DIRECTORY,
+        "EINVAL": NO_DIRECTORY,
         "ENODEV": (
             "The kernel has no cgroup v2; optional = true leaves the mount out there.",
             "grep cgroup2 /proc/filesystems",
@@ -65,13 +52,13 @@ TABLE: dict[str, dict[str, Row]] = {
     "mount.mqueue": {
         **_TARGET,
         "EPERM": ("The ipc namespace is not the sandbox's own: set namespaces.ipc to true.", "nsvisor plan {instance}"),
-        "EINVAL": _NO_DIRECTORY,
+        "EINVAL": NO_DIRECTORY,
         "ENODEV": _UNKNOWN_KIND,
     },
     "mount.devpts": {
         **_TARGET,
         "EPERM": _NO_RIGHTS,
-        "EINVAL": _NO_DIRECTORY,
+        "EINVAL": NO_DIRECTORY,
         "ENODEV": _UNKNOWN_KIND,
     },
     "mount.file": {
@@ -80,8 +67,8 @@ TABLE: dict[str, dict[str, Row]] = {
             "Something else is there already: a link or a directory takes nobody's place.",
             "ls -ld {detail}",
         ),
-        "EACCES": _CLOSED,
-        "EINVAL": _NO_FILE,
+        "EACCES": CLOSED,
+        "EINVAL": NO_FILE,
         "EPERM": _NO_RIGHTS,
     },
     "mount.secret": {
@@ -123,8 +110,11 @@ TABLE: dict[str, dict[str, Row]] = {
         "ENXIO": ("The host's /dev/null is another device.", "ls -l /dev/null"),
         "EPERM": _NO_RIGHTS,
         "EINVAL": ("Below the path lie mounts that cannot be taken along.", "nsvisor plan {instance}"),
-        "ELOOP": _LINK,
-        "ENOSPC": _FULL,
+        "ELOOP": (
+            "A symbolic link on a path of masked_paths or readonly_paths goes round in circles, or is a link of /proc.",
+            "nsvisor plan {instance}",
+        ),
+        "ENOSPC": FULL,
     },
 }
 
@@ -137,9 +127,6 @@ TIMEOUTS: dict[str, Row] = {
 
 BY_SYSCALL: dict[tuple[str, str, str], Row] = {
     ("mount.mqueue", "EPERM", "move_mount"): _NO_RIGHTS,
-    ("mount.secret", "EACCES", "mkdirat"): _CLOSED,
-    ("mount.secret", "EACCES", "openat"): _CLOSED,
-    ("mount.secret", "EACCES", "openat2"): _CLOSED,
     ("mount.secret", "ENOENT", "openat2"): (
         "The sandbox has no /etc/passwd to look the user up in.",
         "nsvisor plan {instance}",

@@ -25,7 +25,10 @@ TABLE: dict[str, dict[str, Row]] = {
         "ENXIO": ("The kernel has no tun driver.", "sudo modprobe tun"),
         "EADDRINUSE": ("Somebody else listens on a port that is to be published: see the message.", "ss -lntup"),
         "EADDRNOTAVAIL": ("The host has no such address to publish a port on: see the message.", "ip -brief address"),
-        "EAFNOSUPPORT": ("The host has no IPv6, and a port is to be published on an IPv6 address.", "ip -6 address"),
+        "EAFNOSUPPORT": (
+            "A port is to be published by an IP version that the host does not have, or has no default route for.",
+            "ip route show default; ip -6 route show default",
+        ),
         "EIO": _GONE_WRONG,
         "ESRCH": ("The keeper ended meanwhile; the launch is tried again.", "nsvisor events"),
     },

@@ -22,6 +22,7 @@ TABLE: dict[str, dict[str, tuple[str, str | None]]] = {
             "The profile kills what starting the command takes: write and execve, at least.",
             "sudo journalctl -k --grep type=1326",
         ),
+        "SIGSEGV": ("The profile refuses what starting the command takes: write, execve and exit_group.", None),
     },
 }
 DIED = (

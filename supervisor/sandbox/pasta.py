@@ -20,8 +20,9 @@ def pasta_arguments(
     """
     words = ["--foreground", "--stderr", "--config-net", "--no-netns-quit", "--pid", "/proc/self/fd/2"]
     words += ["--netns", "/proc/self/fd/0", "--userns", "/proc/self/fd/1"]
-    # Nothing inside may reach the host's loopback: not by the gateway's address, not by ports forwarded outward.
-    words += ["--no-map-gw", "--tcp-ns", "none", "--udp-ns", "none"]
+    # Nothing inside reaches the host's loopback: not by ports forwarded outward, nor unasked by the gateway's address.
+    words += ["--tcp-ns", "none", "--udp-ns", "none"]
+    words += [] if network.host_loopback else ["--no-map-gw"]
     words += ["--no-dhcp", "--no-dhcpv6", "--no-ndp", "--no-ra"]
     if uid == 0:
         words += ["--runas", "0:0"]

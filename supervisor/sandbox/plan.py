@@ -16,10 +16,8 @@ from supervisor.spec.facts import HostFacts
 from supervisor.spec.instances import for_instance
 from supervisor.spec.model import Worker, instance_names
 
-__all__ = ["MISSING", "Join", "Plan", "Step", "compile_plan"]
+__all__ = ["Join", "Plan", "Step", "compile_plan"]
 
-# What the design gives every sandbox by default and this release does not build yet.
-MISSING: tuple[str, ...] = ()
 JOINABLE = ("user", "mount", "uts", "ipc", "network", "cgroup", "time", "pid")
 
 
@@ -41,22 +39,31 @@ class Plan(msgspec.Struct, frozen=True):
     new_pid: bool
     uid_map: tuple[tuple[int, int, int], ...]  # inside, outside, count: for newuidmap or a privileged daemon
     gid_map: tuple[tuple[int, int, int], ...]
-    missing: tuple[str, ...] = MISSING
 
     @property
     def ahead(self) -> int:
         """How many steps are the daemon's own: the keeper counts from the one after them."""
         return int(self.steps[0].phase == "cgroup.create")
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether others have rights over it while it is built: those who live in the user namespace that it joins."""
+        return any(join.kind == "user" and not join.owner for join in self.joins)
 
-def compile_plan(worker: Worker, index: int, facts: HostFacts, *, terminal: bool = False) -> Plan:
-    """Compile the plan of one instance. PlanError where the ids asked for cannot be had on this host."""
+
+def compile_plan(
+    worker: Worker, index: int, facts: HostFacts, *, terminal: bool = False, passed: tuple[int, ...] = ()
+) -> Plan:
+    """Compile the plan of one instance. PlanError where the ids asked for cannot be had on this host.
+
+    passed: descriptors of who launches it that the workload gets under their numbers.
+    """
     worker = for_instance(worker, index)
     name = instance_names(worker)[index]
     identity = identify(worker, facts)
     joins = joined(worker)
     spaces = worker.namespaces
-    forks = worker.init and differs_from_init(worker, terminal=terminal)
+    forks = worker.init and (bool(passed) or differs_from_init(worker, terminal=terminal))
     steps = [
         *cgroup_steps(worker, facts),
         *(
@@ -68,10 +75,12 @@ def compile_plan(worker: Worker, index: int, facts: HostFacts, *, terminal: bool
         *id_steps(identity),
         *oom_steps(worker),
         *namespace_steps(worker),
-        *network_steps(worker),
+        *network_steps(worker, name, facts),
         *name_steps(worker, name),
         *root_steps(worker, facts),
-        *workload_steps(worker, identity, facts, terminal=terminal, forks=forks, stays=worker.init and not forks),
+        *workload_steps(
+            worker, identity, facts, terminal=terminal, forks=forks, stays=worker.init and not forks, passed=passed
+        ),
     ]
     return Plan(
         instance=name,
@@ -85,7 +94,14 @@ def compile_plan(worker: Worker, index: int, facts: HostFacts, *, terminal: bool
 
 
 def workload_steps(
-    worker: Worker, identity: Identity, facts: HostFacts, *, terminal: bool, forks: bool, stays: bool
+    worker: Worker,
+    identity: Identity,
+    facts: HostFacts,
+    *,
+    terminal: bool,
+    forks: bool,
+    stays: bool,
+    passed: tuple[int, ...] = (),
 ) -> list[Step]:
     """From inside the sandbox on: what the workload is made of, and a command executed beside it too."""
     return [
@@ -94,7 +110,7 @@ def workload_steps(
         Step("cwd.enter", worker.working_dir, (worker.working_dir,)),
         *limit_steps(worker, facts),
         *privilege_steps(worker, identity, facts),
-        descriptor_step(worker),
+        descriptor_step(worker, passed),
         *attribute_steps(worker),
         *lock_steps(worker, facts),
         exec_step(worker, facts, stays=stays),

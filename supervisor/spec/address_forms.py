@@ -79,3 +79,17 @@ def ip_interface(text: str) -> str:
     if "/" not in text:
         raise FormError("no prefix length", '"10.0.0.2/24"', f'"{text}/24"')
     return found.with_prefixlen
+
+
+def ip_network(text: str) -> str:
+    """An IPv4 network. FormError."""
+    example = '"10.89.0.0/24"'
+    try:
+        found = ipaddress.IPv4Interface(text)
+    except ValueError:
+        raise FormError("not an IPv4 network", example) from None
+    if "/" not in text:
+        raise FormError("no prefix length", example, f'"{found.ip}/24"')
+    if found.ip != found.network.network_address:
+        raise FormError("an address within a network", example, f'"{found.network}"')
+    return str(found.network)

@@ -22,7 +22,7 @@ NOT_YET = "not yet supported"
 _INDEXED = {("command",), ("env",), *(("rootfs", key) for key in ("path", "upper", "work")),
             ("mounts", "upper"), ("mounts", "work"), ("network", "publish")}  # fmt: skip
 
-_NO_KEYS = {"name", "seccomp_profile"}  # the name of a worker's table; what the file of security.seccomp says
+NO_KEYS = {"name", "seccomp_profile"}  # the name of a worker's table; what the file of security.seccomp says
 
 Values = dict[str, Any]  # by the Python name; a table is again Values
 
@@ -43,7 +43,7 @@ def fields_of(struct: type[msgspec.Struct]) -> Mapping[str, Field]:
     return {
         info.encode_name: _field(info.name, info.type, required=info.required)
         for info in msgspec.structs.fields(struct)
-        if info.encode_name not in _NO_KEYS
+        if info.encode_name not in NO_KEYS
     }
 
 

@@ -36,6 +36,14 @@ class CgroupFacts(msgspec.Struct, frozen=True):
     reason: str = "there is no keeper yet"  # why there are no more
 
 
+class BridgePort(msgspec.Struct, frozen=True):
+    """An instance's place on a bridge."""
+
+    bridge: str
+    address: str  # its own, with the prefix length: 10.89.0.2/24
+    bridge_address: str  # the bridge's, likewise
+
+
 class HostFacts(msgspec.Struct, frozen=True):
     """Gathered once at start and at each reload."""
 
@@ -51,6 +59,9 @@ class HostFacts(msgspec.Struct, frozen=True):
     subgids: tuple[IdRange, ...] = ()
     slices: dict[str, IdSlice] = msgspec.field(default_factory=dict)  # by worker, for id_map = "auto"
     slice_errors: dict[str, tuple[str, str]] = msgspec.field(default_factory=dict)  # why there is none: errno, words
+    ports: dict[str, BridgePort] = msgspec.field(default_factory=dict)  # by instance, for network.mode = "bridge"
+    port_errors: dict[str, tuple[str, str]] = msgspec.field(default_factory=dict)  # why there is none: errno, words
+    bridge_owner: str = ""  # whose ports they are, told apart from those of another nsvisor
     newuidmap: str | None = None  # path
     newgidmap: str | None = None
     last_cap: int = 40  # /proc/sys/kernel/cap_last_cap

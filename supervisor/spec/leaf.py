@@ -49,6 +49,7 @@ _FORMS: Mapping[str, Callable[[Any], Any]] = {
     "inner-path": forms.inner_path,
     "ip-address": address_forms.ip_address,
     "ip-interface": address_forms.ip_interface,
+    "ip-network": address_forms.ip_network,
     "publish": address_forms.checked,
     "cpu-share": forms.cpus,
     "cpu-list": forms.cpu_list,

@@ -1,12 +1,13 @@
 """Configuration files to a Fleet: all of it, or ConfigError with all that is wrong."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
 from supervisor.spec import env_file, forms, unsupported
 from supervisor.spec.bundle.config import BundleSource
+from supervisor.spec.check_bridge import check_bridges
 from supervisor.spec.check_network import check_published
 from supervisor.spec.check_rootfs import check_uppers
 from supervisor.spec.convert import NOT_YET, Converter, Values
@@ -14,6 +15,8 @@ from supervisor.spec.errors import ConfigError, Problem
 from supervisor.spec.locate import Path
 from supervisor.spec.merge import build, conflicts, merge, merge_tables
 from supervisor.spec.model import Fleet, Supervisor, Worker
+from supervisor.spec.names import UnknownName
+from supervisor.spec.options import OptionSource
 from supervisor.spec.origin import Origin
 from supervisor.spec.paths import config_candidates
 from supervisor.spec.relations import check_relations, with_joined
@@ -42,6 +45,23 @@ def find_config(explicit: str | None, environ: Mapping[str, str], uid: int) -> s
 
 def load_config(path: str, environ: Mapping[str, str] | None = None) -> Fleet:
     """Load a file and the `*.toml` of the folder beside it, `nsvisor.d` for `nsvisor.toml`, in the order of names."""
+    return load(_files(path), environ)
+
+
+def load_options(options: OptionSource, path: str | None, environ: Mapping[str, str]) -> Worker:
+    """The worker that options describe; with a configuration's path, its worker of that name under these options.
+
+    ConfigError; UnknownName.
+    """
+    report = Report()
+    sources = [options] if path is None else _read(report, _files(path))
+    workers = _Loader(report, sources, environ, options).fleet().workers
+    if options.worker not in workers:
+        raise UnknownName(options.worker, forms.nearest(options.worker, workers))
+    return workers[options.worker]
+
+
+def _files(path: str) -> list[str]:
     folder = os.path.splitext(path)[0] + ".d"
     try:
         found = sorted(name for name in os.listdir(folder) if name.endswith(".toml") and not name.startswith("."))
@@ -50,12 +70,16 @@ def load_config(path: str, environ: Mapping[str, str] | None = None) -> Fleet:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a path"
         raise ConfigError([Problem(folder, None, "", f"cannot read: {reason}")]) from None
-    return load([path, *(os.path.join(folder, name) for name in found)], environ)
+    return [path, *(os.path.join(folder, name) for name in found)]
 
 
 def load(paths: Sequence[str], environ: Mapping[str, str] | None = None) -> Fleet:
     """Load files as one configuration. Nothing may be set by two of them."""
     report = Report()
+    return _Loader(report, _read(report, paths), os.environ if environ is None else environ).fleet()
+
+
+def _read(report: Report, paths: Sequence[str]) -> list[Source]:
     sources = []
     for path in paths:
         report.read_file(path)
@@ -63,7 +87,7 @@ def load(paths: Sequence[str], environ: Mapping[str, str] | None = None) -> Flee
             sources.append(read_source(path))
         except ConfigError as error:
             report.extend(error.problems)
-    return _Loader(report, sources, os.environ if environ is None else environ).fleet()
+    return sources
 
 
 def load_text(text: str, file: str = "<text>", environ: Mapping[str, str] | None = None) -> Fleet:
@@ -74,9 +98,17 @@ def load_text(text: str, file: str = "<text>", environ: Mapping[str, str] | None
 
 
 class _Loader:
-    def __init__(self, report: Report, sources: list[Source], environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        report: Report,
+        sources: Sequence[Source],
+        environ: Mapping[str, str],
+        options: OptionSource | None = None,
+    ) -> None:
+        """options: on top of what the worker of that name has; they may be the only source."""
         self._report = report
         self._sources = sources
+        self._options = options
         self._environ = environ
         self._whole = not report  # every file could be read
         self._profiles: dict[str, Profile | None] = {}  # None: told already
@@ -101,8 +133,15 @@ class _Loader:
                     self._report.extend(error.problems)
                     self._whole = False
                     continue
-                values = self._with_bundle(defaults, bundles[0], own, name)
+                join = merge if source is not self._options else self._options.over
+                values = self._with_bundle(defaults, bundles[0], own, name, join)
             origin = Origin(self._report, source, name, with_defaults, bundles)
+            options = self._options
+            if options is not None and options is not source and options.worker == name:
+                converter = Converter(self._report, options, self._environ)
+                said = converter.table(Worker, options.table, ("worker", name), ("worker",))
+                values = options.over(values, said)
+                origin = Origin(self._report, options, name, with_defaults, [source, *bundles])
             worker = self._worker(name, values, origin)
             check_worker(worker, origin)
             workers[name], origins[name] = worker, origin
@@ -110,6 +149,7 @@ class _Loader:
             check_relations(workers, origins)
             check_uppers(workers, origins)
             check_published(workers, origins)
+            check_bridges(workers, origins)
         self._report.raise_if_any()
         return Fleet(
             supervisor=build(Supervisor, supervisor),
@@ -117,7 +157,14 @@ class _Loader:
             files=tuple(source.path for source in self._sources),
         )
 
-    def _with_bundle(self, defaults: Values, bundle: BundleSource, own: Values, name: str) -> Values:
+    def _with_bundle(
+        self,
+        defaults: Values,
+        bundle: BundleSource,
+        own: Values,
+        name: str,
+        join: Callable[[Values, Values], Values],
+    ) -> Values:
         """A worker's values between [defaults] and its own keys: what its config.json says, as if written there."""
         self._report.read_file(bundle.file)
         below, over = ({**values, "rootfs": dict(values.get("rootfs", {}))} for values in (defaults, own))
@@ -126,7 +173,7 @@ class _Loader:
                 values["rootfs"].pop(key, None)
         converter = Converter(self._report, bundle, self._environ)
         said = converter.table(Worker, bundle.data["worker"][name], ("worker", name), ("worker",))
-        return merge(merge(below, said), over)
+        return join(merge(below, said), over)
 
     def _top(self, source: Source) -> None:
         for key, value in source.data.items():

@@ -59,6 +59,9 @@ class TimeOffsets(Record, frozen=True):
 
 
 Address = Annotated[str, Meta(description="an IPv4 or IPv6 address", extra_json_schema={"x-form": "ip-address"})]
+InterfaceAddress = Annotated[
+    str, Meta(description='an IPv4 address, such as "10.0.0.2/24"', extra_json_schema={"x-form": "ip-interface"})
+]
 Published = Annotated[
     str,
     Meta(
@@ -66,28 +69,31 @@ Published = Annotated[
         extra_json_schema={"x-form": "publish"},
     ),
 ]
+Subnet = Annotated[
+    str, Meta(description='an IPv4 network, such as "10.89.0.0/24"', extra_json_schema={"x-form": "ip-network"})
+]
+InterfaceName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$", description="an interface's name")]
 
 
 class Network(Record, frozen=True):
-    """none (loopback only), host, pasta (outbound by a user-mode process), or an existing one: worker:, pid:, path:."""
+    """none (loopback only), host, pasta (a user-mode process), bridge, or a present one: worker:, pid:, path:."""
 
     mode: Annotated[
         str,
         Meta(
-            pattern=r"^(none|host|pasta|worker:.+|pid:[1-9][0-9]{0,9}|path:.+)$",
-            description='"none", "host", "pasta", "worker:NAME", "pid:N" or "path:FILE"',
+            pattern=r"^(none|host|pasta|bridge|worker:.+|pid:[1-9][0-9]{0,9}|path:.+)$",
+            description='"none", "host", "pasta", "bridge", "worker:NAME", "pid:N" or "path:FILE"',
             extra_json_schema={"x-form": "reference"},
         ),
     ] = "none"
     publish: tuple[Published, ...] = ()  # mode = pasta; without HOST_IP on 127.0.0.1
-    address: Annotated[
-        str, Meta(description='an IPv4 address, such as "10.0.0.2/24"', extra_json_schema={"x-form": "ip-interface"})
-    ] | None = None  # mode = pasta; None: the host's own
-    gateway: Address | None = None  # mode = pasta
-    dns: tuple[Address, ...] = ()  # mode = pasta; empty: the host's
-    interface: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$", description="an interface's name")] | (
-        None
-    ) = None  # mode = pasta; None: as the host's
+    address: InterfaceAddress | None = None  # pasta, bridge; None: the host's own, one of the bridge's network
+    gateway: Address | None = None  # pasta, bridge; None: the host's own, the bridge
+    dns: tuple[Address, ...] = ()  # pasta, bridge; empty: the host's
+    interface: InterfaceName | None = None  # pasta, bridge; None: as the host's, eth0
+    bridge: InterfaceName | None = None  # mode = bridge; None: nsvisor0
+    subnet: Subnet | None = None  # mode = bridge; None: that of address, or one that the host does not use
+    host_loopback: bool = False  # mode = pasta: whether it may reach what listens there
     timeout_s: PositiveSeconds = field(default=10.0, name="timeout")  # until the interface is there
 
 

@@ -3,7 +3,7 @@
 from supervisor.spec.address_forms import Published, parse
 from supervisor.spec.model import Worker
 
-OUTWARD = ("pasta",)  # out of a network namespace of the worker's own
+PASTA, BRIDGE = OUTWARD = ("pasta", "bridge")  # out of a network namespace of the worker's own
 
 
 def published(worker: Worker, index: int) -> tuple[Published, ...]:

@@ -59,7 +59,8 @@ Cause = Literal["exit", "signal", "network", "setup", "setup-timeout", "interrup
 class ExitRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """How one incarnation ended.
 
-    Causes: setup, died while the sandbox was built; interrupted, its daemon died meanwhile; unknown, no keeper.
+    Causes: setup, died while the sandbox was built; interrupted, its daemon died meanwhile; unknown, no keeper;
+    network, killed because what connected its network had ended.
     """
 
     incarnation: int

@@ -23,6 +23,7 @@ FLAGS = ("SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER
 # Each needs a second process that answers for the workload, for as long as that lives.
 UNSUPPORTED = ("SCMP_ACT_NOTIFY", "SCMP_ACT_TRACE")
 MAX_ERRNO = 4095
+_NAME = re.compile("[a-z0-9_]{1,64}")
 _PROFILE_KEYS = (
     *("defaultAction", "defaultErrnoRet", "architectures", "archMap", "flags", "syscalls"),
     *("listenerPath", "listenerMetadata"),
@@ -83,6 +84,9 @@ class _Reader(JsonTable):
                 self.bad((*path, key), "missing", allowed="names of system calls" if key == "names" else "an action")
         names = self.words(table, "names", path)
         action = self.choice(table, "action", path, ACTIONS, "SCMP_ACT_ERRNO", UNSUPPORTED)
+        for index, name in enumerate(names):
+            if not _NAME.fullmatch(name):
+                self.bad((*path, "names", index), "not a system call's name", name, allowed="a-z, 0-9 and _")
         if default in PERMITTING and action not in PERMITTING:  # elsewhere an unknown call is closed anyway
             for index, name in enumerate(names):
                 if name not in KNOWN:

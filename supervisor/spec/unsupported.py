@@ -25,7 +25,6 @@ KEYS: frozenset[Path] = (
         "health tty stdin publish metrics",
     )
     | _keys("worker.rootfs", "keep")
-    | _keys("worker.network", "bridge")
     | _keys("worker.security", "seccomp")
     | _keys(
         "worker.limits",
@@ -39,7 +38,6 @@ KEYS: frozenset[Path] = (
 
 VALUES: Mapping[Path, frozenset[object]] = {
     ("worker", "init"): frozenset({"static"}),
-    ("worker", "network", "mode"): frozenset({"bridge"}),
     ("worker", "mounts", "type"): frozenset({"secret", "mask", "readonly"}),
     ("worker", "mounts", "options"): frozenset({"create"}),
     ("worker", "ready", "kind"): frozenset({"notify", "http", "command", "log"}),

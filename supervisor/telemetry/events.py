@@ -3,7 +3,11 @@
 Names are constant and of the form `noun.verb`; everything variable is a field, with its unit in the field's name.
 """
 
+from functools import cache
 from typing import NamedTuple
+
+# Never change it: the journal's MESSAGE_IDs are made of it, and people filter by them.
+_MESSAGE_IDS = "6e6f7d1c-6f1b-4b6c-9a53-1d0f0a7c5e21"
 
 
 class EventType(NamedTuple):
@@ -198,6 +202,12 @@ EVENTS = {
         "the log file cannot be renamed and grows beyond its size; nothing is lost",
         ("instance", "incarnation", "path", "errno", "error"),
     ),
+    "journal.unavailable": EventType(
+        WARNING, "the journal takes no record: they go to standard error as JSON until it does", ("errno", "error")
+    ),
+    "journal.recovered": EventType(
+        WARNING, "the journal takes records again; so many went to standard error meanwhile", ("records",)
+    ),
     "control.refused": EventType(WARNING, "a connection was refused: too many are open", ("connections",)),
     "control.failed": EventType(ERROR, "a request failed for a reason of ours", ("error", "traceback")),
     "events.lost": EventType(WARNING, "the reader of events was too slow; so many were not kept for it", ("lost",)),
@@ -207,13 +217,22 @@ EVENTS = {
 }
 
 
+@cache
+def message_id(event: str) -> str:
+    """The journal's MESSAGE_ID of this kind of event, as `journalctl MESSAGE_ID=…` takes it: 32 hexadecimal digits."""
+    import uuid  # noqa: PLC0415 only where there is a journal
+
+    return uuid.uuid5(uuid.UUID(_MESSAGE_IDS), event).hex
+
+
 def reference() -> str:
     """docs/reference/events.md: `python -m supervisor.telemetry.events > docs/reference/events.md`."""
     lines = [
         "# Events",
         "",
         "Generated from `supervisor/telemetry/events.py`. Each is a record on standard error, and in `nsvisor events`,",
-        "with `timestamp`, `level` and `event` beside the fields below.",
+        "with `timestamp`, `level` and `event` beside the fields below. In the [journal](../how-to/journal.md)",
+        "`phase` is `NSVISOR_PHASE`, the event is `NSVISOR_EVENT`, and `MESSAGE_ID` is the number of the second table.",
         "",
         "| event | level | meaning | fields |",
         "|---|---|---|---|",
@@ -221,6 +240,8 @@ def reference() -> str:
     for name, kind in EVENTS.items():
         fields = ", ".join(f"`{field}`" for field in kind.fields) or "–"
         lines.append(f"| `{name}` | {', '.join(kind.levels)} | {kind.text} | {fields} |")
+    lines += ["", "| event | `MESSAGE_ID` |", "|---|---|"]
+    lines += [f"| `{name}` | `{message_id(name)}` |" for name in EVENTS]
     return "\n".join(lines) + "\n"
 
 

@@ -1,4 +1,7 @@
-"""Where the program's own records go: JSON lines on standard error, or words where that is a terminal. Never both."""
+"""Where the program's own records go, one way of three and never two.
+
+The journal, with real fields, where standard error leads there; words where that is a terminal; else JSON lines on it.
+"""
 
 import logging
 import os
@@ -6,6 +9,8 @@ import time
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from supervisor.telemetry.journal import SOCKET, JournalSocket, is_journal
+from supervisor.telemetry.journal_record import JournalWriter
 from supervisor.telemetry.light import structlog
 from supervisor.telemetry.render import stamp, to_json
 from supervisor.telemetry.stderr import RecordWriter
@@ -25,12 +30,17 @@ def configure(
     stream: Stream | None = None,
     force_json: bool = False,
     environ: Mapping[str, str] = os.environ,
+    journal: str = SOCKET,
 ) -> None:
     """Set structlog up, and route what libraries log or warn about into it. May be called again.
 
     Without a stream records go to descriptor 2. A terminal gets words, in colour but for NO_COLOR or a dumb TERM.
+    journal: the socket of journald, for a stream that leads there ($JOURNAL_STREAM).
     """
     fd = 2 if stream is None else stream.fileno()
+    if not force_json and is_journal(fd, environ):
+        _configure(level, [structlog.processors.format_exc_info, _as_argument], _journal_writer(fd, journal))
+        return
     words = not force_json and _is_terminal(fd)
     colours = words and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
     render: list[Any] = [structlog.processors.format_exc_info, to_json]
@@ -44,7 +54,10 @@ def configure(
             _line,
         ]
     processors = [stamp, *render]
-    writer = RecordWriter(fd, lambda lost: _note(processors, lost))
+    _configure(level, processors, RecordWriter(fd, lambda lost: _note(processors, lost)))
+
+
+def _configure(level: str, processors: list[Any], writer: RecordWriter | JournalWriter) -> None:
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
@@ -52,6 +65,21 @@ def configure(
         cache_logger_on_first_use=True,
     )
     _bridge_logging()
+
+
+def _journal_writer(fd: int, path: str) -> JournalWriter:
+    """Records go to the descriptor as JSON lines where the journal takes none."""
+    stderr = RecordWriter(fd, lambda lost: _note([stamp, to_json], lost))
+    fallback = lambda level, fields: stderr.write(to_json(None, level, stamp(None, level, dict(fields))))  # noqa: E731
+    return JournalWriter(_journals.setdefault(path, JournalSocket(path)), fallback)
+
+
+_journals: dict[str, JournalSocket] = {}  # one connection, however often the level changes
+
+
+def _as_argument(_logger: object, _method: str, fields: dict[str, Any]) -> tuple[tuple[dict[str, Any]], dict[str, Any]]:
+    """A structlog processor, the last: the record as it is."""
+    return (fields,), {}
 
 
 def _is_terminal(fd: int) -> bool:

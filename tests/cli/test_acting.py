@@ -98,6 +98,10 @@ def test_shutdown_without_wait_returns_at_once(nsv: Served) -> None:
     assert nsv.fleet.shutdown.is_set()
 
 
+def test_shutdown_as_json(nsv: Served) -> None:
+    assert json.loads(nsv("shutdown", "--json").out).keys() == {"instances"}
+
+
 def test_shutdown_in_vain(nsv: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nsv.fleet, "request_shutdown", lambda: None)
     outcome = nsv("shutdown", "--wait", "--timeout", "200ms")

@@ -1,5 +1,6 @@
 """The unit is the right text, in the right place, and what somebody else wrote stays."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -91,6 +92,17 @@ def test_the_command_writes_it_and_says_what_comes_next(tmp_path: Path, monkeypa
     for words in ("systemctl --user daemon-reload", "systemctl --user enable --now nsvisor", "loginctl enable-linger"):
         assert words in done.output
     assert CliRunner().invoke(command, ["--print"]).output == text
+
+
+def test_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    for written in (True, False):
+        done = CliRunner().invoke(command, ["--json"])
+        assert json.loads(done.stdout) == {
+            "path": unit_path({"XDG_CONFIG_HOME": str(tmp_path)}, system=False),
+            "written": written,
+        }
+    assert json.loads(CliRunner().invoke(command, ["--json", "--print"]).stdout)["unit"].startswith("# Written by")
 
 
 def test_a_refusal_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

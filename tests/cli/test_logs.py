@@ -76,6 +76,25 @@ def test_bytes_that_are_no_text_and_lines_that_are_no_json(nsv: Served, logs: di
     assert "not ours" not in nsv("logs", "web-0", "--since", "1000").out
 
 
+def test_pieces_of_a_long_line_are_joined(nsv: Served, logs: dict[str, Path]) -> None:
+    def piece(stream: str, text: str, *, partial: bool = True) -> None:
+        stored = {"t": 1010.0, "s": stream, "i": 1, **({"p": True} if partial else {}), "m": text}
+        with logs["web-0"].open("a") as file:
+            file.write(json.dumps(stored) + "\n")
+
+    for text in ("one ", "two "):
+        piece("stdout", text)
+    piece("stdout", "three", partial=False)
+    piece("stdout", "cut ")
+    piece("stderr", "off", partial=False)
+    piece("stdout", "open")
+    shown = "one two three\ncut \noff\nopen\n"
+    assert nsv("logs", "web-0", "--since", "1010").out == shown
+    named = nsv("logs", "web", "--since", "1010").out
+    assert named == "".join(f"web-0 | {line}\n" for line in shown.splitlines())
+    assert len(nsv("logs", "web-0", "--json", "--since", "1010").out.splitlines()) == 6
+
+
 def test_output_that_goes_nowhere(nsv: Served) -> None:
     assert nsv("logs", "job") == (1, "", "cannot show logs of job: they go nowhere (log.sink is null)\n")
 

@@ -4,13 +4,13 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import psutil
 import pytest
 
 from tests.e2e.daemons import PATIENCE_S, Daemon, Record, is_alive, running, wait_until
-from tests.e2e.private_network import GATEWAY, NEIGHBOUR, PrivateNetwork, private_network
+from tests.e2e.private_network import ADDRESS, GATEWAY, NEIGHBOUR, PrivateNetwork, private_network
 from tests.program import Program
 
 ECHO = r"""
@@ -99,7 +99,7 @@ def connect_out(program: Program, address: str, port: int, *options: str) -> "su
     code = f"""
 import socket
 try:
-    with socket.create_connection(("{address}", {port}), timeout=2) as connection:
+    with socket.create_connection(("{address}", {port}), timeout=1) as connection:
         print("connected", connection.recv(100).decode())
 except OSError as error:
     print("refused", error)
@@ -129,6 +129,37 @@ def test_the_hosts_loopback_is_out_of_reach(as_user: Program, network: PrivateNe
         server.setblocking(False)
         with pytest.raises(BlockingIOError):
             server.accept()
+
+
+FORGE = r"""
+import socket, struct
+def checksum(data):
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total = (total >> 16) + (total & 0xFFFF)
+    return struct.pack("!H", ~(total + (total >> 16)) & 0xFFFF)
+source, target = socket.inet_aton("%s"), socket.inet_aton("127.0.0.1")
+tcp = struct.pack("!HHIIBBHHH", 40000, 7002, 1, 0, 5 << 4, 2, 65535, 0, 0)
+tcp = tcp[:16] + checksum(source + target + struct.pack("!BBH", 0, 6, 20) + tcp) + tcp[18:]
+ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 40, 1, 0, 64, 6, 0, source, target)
+ip = ip[:10] + checksum(ip) + ip[12:]
+link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+link.bind(("d0", 0x800))
+link.send(b"\x52\x54\x00\x00\x00\x01" + link.getsockname()[4] + b"\x08\x00" + ip + tcp)
+input()
+"""
+
+
+def test_forged_packets_need_leave(as_user: Program, network: PrivateNetwork) -> None:
+    """The attack works, so what it takes is refused."""
+    options = ("run", "--net", "pasta", "--cap", "net_raw")
+    command = ("--", "/usr/bin/python3", "-c", FORGE % ADDRESS)
+    refused = as_user.run(*options, *command)
+    assert refused.returncode == 125
+    assert "can write packets to the host's loopback" in refused.stderr
+    words = (*options, "--set", "network.host_loopback=true", *command)
+    with network.listen("127.0.0.1", 7002) as server, as_user.popen(*words, stdin=subprocess.PIPE) as process:
+        server.accept()[0].close()
+        process.communicate("\n", timeout=PATIENCE_S)
 
 
 def test_the_same_reach_with_pastas_own_defaults(network: PrivateNetwork) -> None:
@@ -189,77 +220,101 @@ def test_pasta_dies_with_the_keeper(as_user: Program, network: PrivateNetwork) -
         assert answered(network).startswith(b"tcp ")
 
 
-def failure(program: Program, network: str) -> Record:
-    """The failed phase of a worker that is not restarted."""
-    config = f'[worker.web]\ncommand = ["true"]\nrestart = {{ policy = "never" }}\nnetwork = {network}\n'
+def test_without_a_next_daemon_none_stays(as_user: Program, network: PrivateNetwork) -> None:
+    with running(as_user, f'[supervisor]\nadopt_timeout = "0.2s"\n{FLEET}') as daemon:
+        daemon.wait_state("web", "ready")
+        (pasta,) = pastas(daemon)
+        keeper = daemon.keeper_pid()
+        daemon.kill()
+        wait_until(lambda: not is_alive(keeper), "the keeper to leave")
+        assert not is_alive(pasta)
+        assert network.ask(8080) == b""
+
+
+def failures(program: Program, networks: Mapping[str, str]) -> dict[str, Record]:
+    """By worker its failed phase. None is restarted."""
+    common = 'command = ["true"]\nrestart.policy = "never"\nnetwork.mode = "pasta"\n'
+    config = "".join(f"[worker.{name}]\n{common}{keys}\n" for name, keys in networks.items())
     with running(program, config) as daemon:
-        daemon.wait_state("web", "failed")
-        (phase,) = daemon.records("setup.phase", outcome="failed")
+        for name in networks:
+            daemon.wait_state(name, "failed")
+        found = {phase["worker"]: phase for phase in daemon.records("setup.phase", outcome="failed")}
         assert pastas(daemon) == []
-    return phase
+    assert found.keys() == networks.keys()
+    assert all(phase["phase"] == "net.attach" and phase["hint"] for phase in found.values())
+    return found
 
 
-@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
-def test_a_taken_port_is_named(as_user: Program, network: PrivateNetwork, kind: int) -> None:
-    protocol = "tcp" if kind == socket.SOCK_STREAM else "udp"
-    with network.open_socket(kind) as taken:
-        taken.bind(("127.0.0.1", 8090))
-        if kind == socket.SOCK_STREAM:
-            taken.listen()
-        phase = failure(as_user, f'{{ mode = "pasta", publish = ["0.0.0.0:8090:80/{protocol}"] }}')
-    assert (phase["phase"], phase["errno"]) == ("net.attach", "EADDRINUSE")
-    assert f"0.0.0.0:8090/{protocol}" in phase["message"]
-    assert "ss -lntup" in phase["hint"]
-
-
-def test_a_low_port_needs_root(as_user: Program) -> None:
-    phase = failure(as_user, '{ mode = "pasta", publish = ["80"] }')
-    assert (phase["errno"], phase["message"]) == ("EACCES", "127.0.0.1:80/tcp: Permission denied")
-    assert "ip_unprivileged_port_start" in phase["hint"]
+def test_a_port_that_cannot_be_had_is_named(as_user: Program, network: PrivateNetwork) -> None:
+    with network.listen("127.0.0.1", 8090), network.open_socket(socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 8091))
+        found = failures(
+            as_user,
+            {
+                "tcp": 'network.publish = ["0.0.0.0:8090:80"]',
+                "udp": 'network.publish = ["127.0.0.1:8091:80/udp"]',
+                "low": 'network.publish = ["80"]',
+                "six": 'network.publish = ["[::1]:8093:80"]',
+                "elsewhere": 'network.publish = ["192.0.2.77:8092:80"]',
+            },
+        )
+    assert {name: (phase["errno"], phase["message"].partition(": ")[0]) for name, phase in found.items()} == {
+        "tcp": ("EADDRINUSE", "0.0.0.0:8090/tcp"),
+        "udp": ("EADDRINUSE", "127.0.0.1:8091/udp"),
+        "low": ("EACCES", "127.0.0.1:80/tcp"),
+        "six": ("EAFNOSUPPORT", "pasta gave up"),
+        "elsewhere": ("EADDRNOTAVAIL", "192.0.2.77:8092/tcp"),
+    }
+    assert "ss -lntup" in found["tcp"]["hint"]
+    assert "ip_unprivileged_port_start" in found["low"]["hint"]
 
 
 def test_without_tun(nsvisor: Program) -> None:
     with private_network(tun=False) as network:
         hidden = ["mount", "-t", "tmpfs", "none", "/dev/net"]
         subprocess.run(["nsenter", "--target", str(network.pid), "--mount", *hidden], check=True)
-        phase = failure(network.wrap(nsvisor), '{ mode = "pasta" }')
-    assert (phase["phase"], phase["errno"]) == ("net.attach", "ENOENT")
+        phase = failures(network.wrap(nsvisor), {"web": ""})["web"]
+    assert phase["errno"] == "ENOENT"
     assert "/dev/net/tun" in phase["message"]
 
 
 def test_without_pasta(as_user: Program) -> None:
     as_user.environ["PATH"] = str(as_user.bin)
-    phase = failure(as_user, '{ mode = "pasta" }')
+    phase = failures(as_user, {"web": ""})["web"]
     assert (phase["errno"], phase["message"]) == ("ENOENT", "pasta is not installed")
     assert "apt install passt" in phase["hint"]
 
 
-@pytest.mark.parametrize(
-    ("script", "errno", "said"),
-    [
-        ("exec sleep 600", "ETIMEDOUT", "pasta was not up after 0.3 s"),
-        ("echo no luck >&2; exit 1", "EIO", "pasta gave up: no luck"),
-        ("echo \"Failed to bind any port for '-t 8080'\" >&2; exit 1", "EADDRINUSE", "Failed to bind any port"),
-        ("kill -9 $$", "EIO", "it said nothing"),
-        ("echo $$ >&2; exec sleep 600", "ETIMEDOUT", "no interface has an address and a default route"),
-    ],
-)
-def test_a_pasta_that_does_not_come_up(as_user: Program, script: str, errno: str, said: str) -> None:
-    pasta = as_user.folder("fake") / "pasta"
+def fake(program: Program, script: str) -> None:
+    """Have another pasta be found first."""
+    pasta = program.folder("fake") / "pasta"
     pasta.write_text(f"#!/bin/sh\n{script}\n")
     pasta.chmod(0o755)
-    as_user.environ["PATH"] = f"{pasta.parent}:{as_user.environ['PATH']}"
-    phase = failure(as_user, '{ mode = "pasta", timeout = "0.3s" }')
-    assert (phase["phase"], phase["errno"]) == ("net.attach", errno)
-    assert said in phase["message"]
-    assert phase["hint"]
+    program.environ["PATH"] = f"{pasta.parent}:{program.environ['PATH']}"
+
+
+COURSES = {
+    "hangs": ("exec sleep 600", "ETIMEDOUT", "pasta was not up after 0.3 s"),
+    "leaves": ("echo no luck >&2; exit 1", "EIO", "pasta gave up: no luck"),
+    "loses": ("echo Failed to bind any port >&2; exit 1", "EAFNOSUPPORT", "Failed to bind any port"),
+    "dies": ("kill -9 $$", "EIO", "it said nothing"),
+    "idles": ("echo $$ >&2; exec sleep 600", "ETIMEDOUT", "no interface has an address and a default route"),
+}
+
+
+def test_a_pasta_that_does_not_come_up(as_user: Program) -> None:
+    ports = {name: 8100 + place for place, name in enumerate(COURSES)}
+    cases = "".join(f"*/{ports[name]}:*) {script};;\n" for name, (script, _, _) in COURSES.items())
+    fake(as_user, f'case "$*" in\n{cases}esac')
+    keys = 'network.timeout = "0.3s"\nnetwork.publish = ["{}"]'
+    found = failures(as_user, {name: keys.format(port) for name, port in ports.items()})
+    for name, (_, errno, said) in COURSES.items():
+        assert found[name]["errno"] == errno
+        assert said in found[name]["message"]
 
 
 def test_a_stop_while_it_comes_up(as_user: Program) -> None:
-    pasta = as_user.folder("fake") / "pasta"
-    pasta.write_text("#!/bin/sh\nexec sleep 600\n")
-    pasta.chmod(0o755)
-    as_user.environ["PATH"] = f"{pasta.parent}:{as_user.environ['PATH']}"
+    fake(as_user, "exec sleep 600")
     with running(as_user, '[worker.web]\ncommand = ["true"]\nnetwork.mode = "pasta"\n') as daemon:
         wait_until(lambda: psutil.Process(daemon.keeper_pid()).children(), "a sandbox")
         keeper = psutil.Process(daemon.keeper_pid())

@@ -53,6 +53,17 @@ def test_run_says_it(nsvisor: Program) -> None:
     assert done.stdout.split() == ["Seccomp:", "2"]
 
 
+def test_run_tells_a_profile_that_kills_before_the_command(nsvisor: Program) -> None:
+    never = {"index": 0, "value": 99, "op": "SCMP_CMP_EQ"}
+    rules = [{"names": ["write", "execve"], "action": "SCMP_ACT_ALLOW", "args": [never]}]
+    profile = nsvisor.write("p.json", json.dumps({"defaultAction": "SCMP_ACT_KILL_PROCESS", "syscalls": rules}))
+    done = nsvisor.run("run", "--seccomp", str(profile), "--", "true")
+    assert done.returncode == 125
+    assert "cannot run: lock.seccomp" in done.stderr
+    assert "SIGSYS" in done.stderr
+    assert "write and execve" in done.stderr
+
+
 def test_a_changed_file_is_a_changed_worker(nsvisor: Program) -> None:
     profile = nsvisor.write("profile.json", json.dumps(REFUSING))
     with running(nsvisor, ONE.format(command="/bin/sleep", argument="600", profile=profile)) as daemon:

@@ -240,7 +240,7 @@ def launched(
     clone_flags = flags.CLONE_NEWUSER * plan.new_user | flags.CLONE_NEWPID * plan.new_pid
     roles = " ".join(["plan", "channel", "stdio", "stdio", "stdio", *("keep" for _ in kept), *("join" for _ in opened)])
     keeper.send(
-        *("launch", name, clone_flags, *stop, roles, " ".join(map(str, kinds)), *(("hidden",) if hidden else ())),
+        *("launch", name, clone_flags, *stop, roles, " ".join(map(str, kinds)), *(("hidden",) if hidden or plan.is_watched else ())),
         fds=[plan_fd, theirs.fileno(), null, out_writer, err_writer, *kept, *opened],
     )
     close_all([plan_fd, null, out_writer, err_writer, *opened])

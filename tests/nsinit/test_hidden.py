@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from supervisor.nsinit import launch
+from supervisor.nsinit.child import Descriptors
 from supervisor.sandbox.exec_plan import Command, compile_exec
 from supervisor.spec.model import Namespaces, Security
 from tests.nsinit.attacks import ONE_BY_ONE
@@ -91,3 +93,16 @@ def test_it_has_nothing_of_the_keepers(keeper: Keeper) -> None:
     assert set(kinds) <= {"socket", "pipe", "anon_inode", "/dev/null", "/dev/ptmx", "/dev/pts/0", "/dev/pts/ptmx"}, (
         links
     )
+
+
+def test_one_that_is_stopped_on_its_way_does_not_hold_the_keeper_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whom it comes among may be able to stop it, having CAP_KILL where it has gone."""
+
+    def stopped(_request: launch.Request, _writer: int) -> None:
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+    monkeypatch.setattr(launch, "JOIN_TIMEOUT_MS", 50)
+    monkeypatch.setattr(launch.Request, "_go_between", stopped)
+    given = Descriptors(-1, -1, (0, 1, 2), -1, -1)
+    with pytest.raises(launch.Refused, match="was stopped"):
+        launch.Request(given, 0, [], None, hidden=True).start()

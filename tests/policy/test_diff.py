@@ -2,8 +2,9 @@
 
 import msgspec
 
-from supervisor.policy.diff import Change, FleetDiff, KeyChange, diff
-from supervisor.spec.model import Fleet, Limits, Mount, Restart, Supervisor, Worker
+from supervisor.policy.diff import CONTENT, Change, FleetDiff, KeyChange, diff
+from supervisor.spec.model import Fleet, Limits, Mount, Restart, Security, Supervisor, Worker
+from supervisor.spec.seccomp import Profile
 
 
 def worker(name: str, **keys: object) -> Worker:
@@ -84,3 +85,14 @@ def test_the_supervisors_own_keys() -> None:
 def test_it_travels_as_json() -> None:
     found = diff(fleet(worker("a"), worker("b")), fleet(worker("a", hostname="h"), worker("c")))
     assert msgspec.json.decode(msgspec.json.encode(found), type=FleetDiff) == found
+
+
+def test_a_profiles_content_is_not_shown() -> None:
+    """It has hundreds of names; that it is another one launches the worker anew."""
+    old, new = (
+        worker("a", security=Security(seccomp="/p.json", seccomp_profile=Profile(action)))
+        for action in ("SCMP_ACT_LOG", "SCMP_ACT_ALLOW")
+    )
+    (change,) = diff(fleet(old), fleet(new)).changed
+    assert change.relaunch
+    assert {(key.old, key.new) for key in change.keys} == {(CONTENT, CONTENT)}

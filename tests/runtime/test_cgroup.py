@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -37,10 +38,14 @@ def born_in(cgroup: Cgroup) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def sleeper(cgroup: Cgroup) -> "subprocess.Popen[bytes]":
-    process = subprocess.Popen(["sleep", "1000"])
-    Path(cgroup.path, "cgroup.procs").write_text(str(process.pid))
-    return process
+@contextmanager
+def sleeper(cgroup: Cgroup) -> "Iterator[subprocess.Popen[bytes]]":
+    with subprocess.Popen(["sleep", "1000"]) as process:
+        try:
+            Path(cgroup.path, "cgroup.procs").write_text(str(process.pid))
+            yield process
+        finally:
+            process.kill()
 
 
 def made(path: Path) -> Cgroup:
@@ -91,14 +96,18 @@ def test_a_setting_that_the_kernel_refuses_leaves_nothing(place: Path, file: str
     assert cgroup.fd == -1
 
 
-def listener(cgroup: Cgroup) -> "subprocess.Popen[bytes]":
+@contextmanager
+def listener(cgroup: Cgroup) -> "Iterator[subprocess.Popen[bytes]]":
     """Leaves with 3 when it hears SIGTERM."""
     code = "import os, signal, sys; signal.signal(15, lambda *_: sys.exit(3)); os.write(1, b'!'); signal.pause()"
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
-    Path(cgroup.path, "cgroup.procs").write_text(str(process.pid))
-    assert process.stdout is not None
-    assert process.stdout.read(1) == b"!"
-    return process
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        try:
+            Path(cgroup.path, "cgroup.procs").write_text(str(process.pid))
+            assert process.stdout is not None
+            assert process.stdout.read(1) == b"!"
+            yield process
+        finally:
+            process.kill()
 
 
 async def frozen_process_hears_nothing(place: Path) -> None:

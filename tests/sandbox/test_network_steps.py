@@ -39,6 +39,12 @@ def test_nothing_inside_reaches_the_hosts_loopback() -> None:
         assert option(found, direction) == ["none"]  # "auto" is pasta's own default
 
 
+def test_the_hosts_loopback_where_it_is_wanted() -> None:
+    found = words(worker(network={"host_loopback": True}))
+    assert "--no-map-gw" not in found
+    assert option(found, "--tcp-ns") == ["none"]
+
+
 def test_ports() -> None:
     found = words(worker(network={"publish": ["8080:80", "[::1]:53:5353/udp", "0.0.0.0:9090"]}))
     assert option(found, "--tcp-ports") == ["127.0.0.1/8080:80", "0.0.0.0/9090:9090"]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from supervisor.phases import PHASES
 from supervisor.sandbox.ids import PlanError
-from supervisor.sandbox.plan import MISSING, Join, Plan, Step, compile_plan
+from supervisor.sandbox.plan import Join, Plan, Step, compile_plan
 from supervisor.spec.facts import HostEntry, HostFacts, IdRange
 from supervisor.spec.masks import MASKED_PATHS, READONLY_PATHS
 from supervisor.spec.model import Worker
@@ -88,7 +88,7 @@ def test_by_default() -> None:
     ]
     assert step(found, "lock.seccomp").detail.startswith("default: ")
     assert (found.instance, found.joins, found.new_user, found.new_pid) == ("web", (), True, True)
-    assert (found.uid_map, found.gid_map, found.missing) == ((), (), MISSING)
+    assert (found.uid_map, found.gid_map) == ((), ())
     assert step(found, "id.map").arguments == ("self", 1000, 1000)
     assert step(found, "mount.dev").arguments == (64 * 1024 * 1024, "null", "tty")
     assert step(found, "mount.tmpfs").arguments == ("/tmp", "", "1777")

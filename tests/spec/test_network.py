@@ -80,6 +80,14 @@ def test_which_can_be_bound_at_once(one: str, other: str, both: bool) -> None:
         (table('mode = "pasta"\ntimeout = "0s"'), "out of range"),
         (table('mode = "pasta"', more="namespaces.user = false"), "needs a user namespace"),
         (table('mode = "pasta"\ndns = ["9.9.9.9"]', more="namespaces.mount = false"), "/etc/resolv.conf"),
+        (table('mode = "none"\nhost_loopback = true'), 'only for mode = "pasta"'),
+        (pasta("[]", more='security.capabilities = ["net_raw"]'), "with CAP_NET_RAW it can write packets"),
+        (pasta("[]", more='security.bounding = ["net_raw", "net_admin"]'), "with CAP_NET_ADMIN and CAP_NET_RAW"),
+        (
+            pasta("[]")
+            + table('mode = "worker:a"', "b", 'namespaces.user = "worker:a"\nsecurity.capabilities = ["net_raw"]'),
+            "which the pasta of a delivers",
+        ),
         (table('mode = "pasat"'), '"pasta"'),
         (pasta('["8080"]', more="instances = 2"), "a-0 and a-1 would both publish 127.0.0.1:8080/tcp"),
         (pasta('["6553{index}:80"]', more="instances = 8"), "for a-6: port 65536 is out of range"),
@@ -89,6 +97,18 @@ def test_which_can_be_bound_at_once(one: str, other: str, both: bool) -> None:
 def test_refused(text: str, said: str) -> None:
     (problem,) = refusal(text)
     assert said in problem
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        table('mode = "pasta"\nhost_loopback = true', more='security.capabilities = ["net_raw"]'),
+        pasta("[]") + table('mode = "worker:a"', "b", 'security.capabilities = ["net_raw"]'),  # over no network
+        pasta("[]", more='security.capabilities = ["net_bind_service"]'),
+    ],
+)
+def test_capabilities_that_forge_nothing_or_may(text: str) -> None:
+    assert "a" in load_text(text, "f.toml", ENVIRON).workers
 
 
 def test_a_port_for_each_instance() -> None:

@@ -1,10 +1,13 @@
 """Profiles as files: what is read, and every fault told at its place."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from supervisor.spec.errors import ConfigError
 from supervisor.spec.load import load
@@ -82,6 +85,11 @@ def test_unknown_calls_matter_where_the_default_is_to_allow(tmp_path: Path) -> N
     assert message.endswith('did you mean "mount"?')
 
 
+WORDS = [
+    *("defaultAction", "defaultErrnoRet", "architectures", "archMap", "architecture", "subArchitectures", "flags"),
+    *("syscalls", "names", "action", "errnoRet", "args", "includes", "excludes", "caps", "arches", "minKernel"),
+    *("index", "value", "valueTwo", "op", "SCMP_ACT_ALLOW", "SCMP_CMP_EQ", "read", "ociVersion", "linux", "seccomp"),
+]
 BASE: dict[str, Any] = {"defaultAction": "SCMP_ACT_ERRNO"}
 READ: dict[str, Any] = {"names": ["read"], "action": "SCMP_ACT_ALLOW"}
 ARG: dict[str, Any] = {"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}
@@ -101,6 +109,7 @@ ARG: dict[str, Any] = {"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}
         ({**BASE, "architectures": [7]}, "architectures[0] = 7: wrong type; allowed: a string"),
         ({**BASE, "syscalls": {}}, "syscalls = {}: wrong type; allowed: an array"),
         ({**BASE, "syscalls": ["read"]}, "syscalls[0]: wrong type; allowed: an object"),
+        ({**BASE, "syscalls": [{**READ, "names": ["\x1b[0m"]}]}, "syscalls[0].names[0] = "),
         ({**BASE, "syscalls": [{"names": ["read"]}]}, "syscalls[0].action: missing"),
         ({**BASE, "syscalls": [{"action": "SCMP_ACT_LOG"}]}, "syscalls[0].names: missing"),
         ({**BASE, "syscalls": [{**READ, "action": "SCMP_ACT_NOTIFY"}]}, "syscalls[0].action = "),
@@ -119,6 +128,30 @@ ARG: dict[str, Any] = {"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}
 def test_bad_files(tmp_path: Path, data: Any, expected: str) -> None:
     (message,) = problems(tmp_path, data)
     assert message.startswith(expected)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(WORDS),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(st.sampled_from(WORDS), JSON, max_size=5))
+def test_any_json_is_a_profile_or_refused(tmp_path: Path, data: Any) -> None:
+    file = tmp_path / "any.json"
+    file.write_text(json.dumps({"defaultAction": "SCMP_ACT_LOG", **data}))
+    with suppress(ConfigError):
+        read_profile(str(file))
+
+
+def test_a_fault_has_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "lines.json"
+    file.write_text('{\n "defaultAction": "SCMP_ACT_LOG",\n "syscalls": [\n  {"names": ["read"],\n   "action": "no"}]}')
+    with pytest.raises(ConfigError) as caught:
+        read_profile(str(file))
+    assert [(problem.line, problem.key) for problem in caught.value.problems] == [(5, "syscalls[0].action")]
 
 
 def test_all_faults_at_once(tmp_path: Path) -> None:

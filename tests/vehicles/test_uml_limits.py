@@ -8,7 +8,8 @@ import pytest
 from tests.accounts import Account
 from tests.vehicles.uml import Guest, boot, cannot_start
 
-TIMEOUT_S = 120.0
+TIMEOUT_S = 180.0  # it takes 25 s on two idle processors, 80 on busy ones
+SHOWN = 4000  # characters, for each test
 MIB = 1024 * 1024
 
 
@@ -20,7 +21,8 @@ def guest(unprivileged: Account, program_bin: Path) -> Guest:
     if os.geteuid() != 0:
         pytest.skip("needs root: files that the kernel's user cannot read are missing in the guest")
     said = boot(unprivileged, program_bin / "python", TIMEOUT_S)
-    assert said.facts.get("done") is True, said.output
+    if not said.facts.get("done"):
+        pytest.fail(f"the guest did not come to its end:\n{said.output[-SHOWN:]}", pytrace=False)
     return said
 
 

@@ -12,7 +12,7 @@ from supervisor.kernel.files import open_beneath, open_in_root
 from supervisor.kernel.libc import KernelError
 from supervisor.nsinit.box import Box
 from supervisor.nsinit.operations.mount_options import CLOSED
-from supervisor.nsinit.operations.mounts import check_device
+from supervisor.nsinit.operations.mounts import check_device, close_node
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -105,7 +105,9 @@ class _Cover:
         if self._null < 0:
             self._null = files.open_file("/dev/null", os.O_PATH | os.O_CLOEXEC)
             check_device(self._null, "null")
-        return kernel.copy_tree(self._null, subject=path)
+        tree = kernel.copy_tree(self._null, subject=path)
+        close_node(tree, "null")
+        return tree
 
     def _empty_directory(self) -> int:
         """The one of /proc that the kernel keeps for mounts, for ever empty; -1 where something is mounted on it."""

@@ -47,6 +47,7 @@ def dev(box: Box, shm_bytes: str, *nodes: str) -> None:
     for node in nodes:
         source = kernel.open_tree(f"/dev/{node}", recursive=False)
         check_device(source, node)
+        close_node(source, node)
         place = files.open_file(node, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666, dir_fd=tree)
         kernel.attach(source, place, subject=f"/dev/{node}")
         os.close(place)
@@ -76,6 +77,14 @@ def check_device(fd: int, name: str) -> None:
     found = os.fstat(fd)
     if not stat.S_ISCHR(found.st_mode) or (os.major(found.st_rdev), os.minor(found.st_rdev)) != DEVICES[name]:
         raise KernelError(errno.ENXIO, "open_tree", f"/dev/{name}", "the host's node is another device")
+
+
+def close_node(tree: int, name: str) -> None:
+    """Let a device of the host's keep its mode, owner and times: the host's root could change them inside as outside.
+
+    What is written to it is not held up by that.
+    """
+    kernel.set_attributes(tree, kernel.MOUNT_ATTR_RDONLY, recursive=False, subject=f"/dev/{name}")
 
 
 def proc(box: Box, target: str, kind: str = "fresh", *words: str) -> None:

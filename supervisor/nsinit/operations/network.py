@@ -5,7 +5,7 @@ import errno
 import os
 import time
 
-from supervisor.kernel import files
+from supervisor.kernel import files, interface
 from supervisor.kernel.libc import KernelError
 from supervisor.nsinit.box import Box
 
@@ -17,8 +17,11 @@ LOW_PORTS = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
 ANY4, ANY6 = "00000000", "0" * 32
 
 
-def attach(box: Box, mode: str, timeout_s: str) -> str:
-    """Ask for it, then wait for a default route over an interface that has an address: "eth0". ETIMEDOUT."""
+def attach(box: Box, mode: str, timeout_s: str, *inside: str) -> str:
+    """Ask for it, then wait for a default route over an interface that has an address: "eth0". ETIMEDOUT.
+
+    inside: what is left to this process to set: interface, address, netmask, gateway.
+    """
     deadline = time.monotonic() + float(timeout_s)  # a time namespace shifts both alike
     namespace = files.open_file("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -27,6 +30,8 @@ def attach(box: Box, mode: str, timeout_s: str) -> str:
         os.close(namespace)
     with contextlib.suppress(KernelError):  # a /proc/sys that is read-only already
         files.write_attribute(LOW_PORTS, "0")  # as docker: every port in here is the worker's
+    if inside:
+        _configure(*inside)
     while True:
         found = routed4() or routed6()
         if found:
@@ -35,6 +40,12 @@ def attach(box: Box, mode: str, timeout_s: str) -> str:
             text = f"no interface has an address and a default route after {float(timeout_s):g} s"
             raise KernelError(errno.ETIMEDOUT, "", None, text)
         time.sleep(INTERVAL_S)
+
+
+def _configure(name: str, address: str, netmask: str, gateway: str) -> None:
+    interface.set_address(name, address, netmask)
+    interface.set_up(name)
+    interface.add_default_route(gateway)
 
 
 def routed4() -> str:

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import resource
 import signal
 import stat
 import struct
@@ -15,8 +14,11 @@ import termios
 from supervisor.kernel import files
 from supervisor.kernel import process as kernel
 from supervisor.kernel.libc import KernelError
+from supervisor.kernel.rlimits import lower_soft_limit
 from supervisor.nsinit.box import Box
+from supervisor.nsinit.channel import move_from
 from supervisor.nsinit.operations.parent import arm_death_signal
+from supervisor.nsinit.operations.stdio import contain_stdio
 from supervisor.nsinit.reaper import reap
 
 TYPE_CHECKING = False
@@ -79,14 +81,29 @@ def enter_directory(_box: Box, path: str) -> None:
         raise KernelError(errno.ENOENT, "getcwd", path, "the directory lies outside the sandbox's root")
 
 
-def close_descriptors(_box: Box, soft_limit: str) -> None:
-    """fd.close: all but 0-2 go at execve. The soft limit, unless "": what the daemon raised is its own affair."""
+def close_descriptors(box: Box, soft_limit: str, *passed: str) -> None:
+    """fd.close: all but 0-2 and those passed go at execve, which the daemon gives.
+
+    The soft limit, unless "": what the daemon raised is its own affair.
+    """
+    contain_stdio()
+    numbers = tuple(map(int, passed))
+    if numbers:
+        box.channel.move_from(numbers)
+        box.keeper_pidfd = move_from(box.keeper_pidfd, numbers)
+    for number in numbers:
+        given = box.channel.need("fd", str(number))
+        if given != number:
+            files.dup2(given, number)
+            if given not in numbers:
+                os.close(given)
     if soft_limit:
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, int(soft_limit)), hard))
+        lower_soft_limit("nofile", int(soft_limit))
     # Before Linux 5.11 without that flag; each is close-on-exec from birth anyway.
     with contextlib.suppress(KernelError):
         kernel.close_range(3, 0xFFFFFFFF, kernel.CLOSE_RANGE_CLOEXEC)
+    for number in numbers:
+        os.set_inheritable(number, True)
 
 
 def execute(box: Box, stays: str, count: str, *words: str) -> None:

@@ -18,8 +18,8 @@ from supervisor.sandbox.seccomp.bpf import (
     pack,
     search,
     shared,
+    verdict,
 )
-from supervisor.sandbox.seccomp.bpf import verdict as block_of
 from supervisor.spec.seccomp import PERMITTING, Condition, Profile, Rule
 from supervisor.spec.syscalls import NATIVE, NUMBERS
 
@@ -67,7 +67,7 @@ def compile_filter(profile: Profile, machine: str, release: str, kept: frozenset
     chains = _chains(rules, NUMBERS[native])
     default = _value(profile.default_action, profile.default_errno)
     _check_needed(profile, chains, NUMBERS[native])
-    block: Block = block_of(_CLOSED)
+    block: Block = verdict(_CLOSED)
     for arch in others:
         if _compatible(native, arch):
             table = NUMBERS[arch]
@@ -139,8 +139,8 @@ def _calls(chains: dict[int, list[Rule]], default: int) -> Block:
     """A search over the ranges of numbers that fare alike; numbers of x32 and above are closed."""
     starts: list[int] = []
     blocks: list[Block] = []
-    otherwise = block_of(default)
-    points: dict[int, Block] = {0: otherwise, X32: block_of(_CLOSED)}
+    otherwise = verdict(default)
+    points: dict[int, Block] = {0: otherwise, X32: verdict(_CLOSED)}
     for number in sorted(chains):
         points[number] = _chain(chains[number], otherwise)
         if number + 1 not in chains:
@@ -155,7 +155,7 @@ def _calls(chains: dict[int, list[Rule]], default: int) -> Block:
 def _chain(rules: list[Rule], otherwise: Block) -> Block:
     block = otherwise
     for rule in reversed(rules):
-        then = block_of(_value(rule.action, rule.errno))
+        then = verdict(_value(rule.action, rule.errno))
         indexes = [comparison.index for comparison in rule.args]
         if not indexes:
             block = then

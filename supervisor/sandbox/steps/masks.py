@@ -4,7 +4,7 @@ from supervisor.sandbox.ids import identify
 from supervisor.sandbox.steps.step import Step
 from supervisor.spec.facts import HostFacts
 from supervisor.spec.masks import READONLY_PATHS
-from supervisor.spec.model import Worker
+from supervisor.spec.model import Mount, Worker
 from supervisor.spec.sysctls import path_of
 
 
@@ -19,14 +19,16 @@ def sysctl_steps(worker: Worker) -> list[Step]:
 def mask_steps(worker: Worker, facts: HostFacts) -> list[Step]:
     """mount.mask, unless nothing is to be hidden.
 
-    Of a worker that is the host's root all of /proc is read-only by default: the kernel asks for that id in many more
-    places, and for no capability.
+    Of a worker that is the host's root all of /proc is read-only by default, wherever it is mounted: the kernel asks
+    for that id in many more places, and for no capability.
     """
-    whole = worker.readonly_paths == READONLY_PATHS and _is_host_root(worker, facts)
+    whole = set(READONLY_PATHS) <= set(worker.readonly_paths) and _is_host_root(worker, facts)
     masked = _there(worker.masked_paths, worker, facts)
     read_only = [
         path for path in _there(worker.readonly_paths, worker, facts) if not (whole and path.startswith("/proc/"))
     ]
+    if whole:
+        read_only += [mount.target for mount in worker.mounts if _is_another_proc(mount)]
     if not (masked or read_only or whole):
         return []
     detail = "; ".join(
@@ -43,6 +45,13 @@ def _there(paths: tuple[str, ...], worker: Worker, facts: HostFacts) -> list[str
         mount.target == "/sys" or mount.target.startswith("/sys/") for mount in worker.mounts
     )
     return [path for path in paths if path not in facts.absent and (shows_sys or not path.startswith("/sys/"))]
+
+
+def _is_another_proc(mount: Mount) -> bool:
+    """Whether it shows kernel settings at a place of its own; a bind that says `rw` means it."""
+    if mount.type == "proc":
+        return mount.target != "/proc"
+    return mount.type == "bind" and f"{mount.source}/".startswith("/proc/") and "rw" not in mount.options
 
 
 def _is_host_root(worker: Worker, facts: HostFacts) -> bool:

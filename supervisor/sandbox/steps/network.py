@@ -1,10 +1,11 @@
 """The sandbox's network."""
 
 from supervisor.sandbox.pasta import DNS_FORWARD
+from supervisor.sandbox.steps.bridge import bridge_step
 from supervisor.sandbox.steps.step import Step
 from supervisor.spec.facts import HostFacts
 from supervisor.spec.model import Worker
-from supervisor.spec.publish import OUTWARD
+from supervisor.spec.publish import BRIDGE, OUTWARD, PASTA
 
 RESOLV_CONF = "/etc/resolv.conf"
 
@@ -19,12 +20,14 @@ def leads_out(worker: Worker) -> bool:
     return worker.network.mode in OUTWARD
 
 
-def network_steps(worker: Worker) -> list[Step]:
-    """Loopback first."""
+def network_steps(worker: Worker, instance: str, facts: HostFacts) -> list[Step]:
+    """Loopback first. PlanError where a bridge is asked for and cannot be had."""
     if not has_own_network(worker):
         return []
     steps = [Step("net.loopback")]
-    if leads_out(worker):
+    if worker.network.mode == BRIDGE:
+        steps.append(bridge_step(worker, instance, facts))
+    elif leads_out(worker):
         network = worker.network
         detail = " ".join((network.mode, *network.publish))
         steps.append(Step("net.attach", detail, (network.mode, str(network.timeout_s))))
@@ -42,12 +45,12 @@ def resolver_steps(worker: Worker, facts: HostFacts) -> list[Step]:
 
 def forwards_dns(worker: Worker, facts: HostFacts) -> bool:
     """Whether all name servers are on the host's loopback, where only pasta can ask them."""
-    return not worker.network.dns and bool(facts.nameservers) and not _reachable(facts)
+    return worker.network.mode == PASTA and not worker.network.dns and bool(facts.nameservers) and not _reachable(facts)
 
 
 def resolv_conf(worker: Worker, facts: HostFacts) -> str:
     """The text of resolv.conf(5): the worker's servers, else the host's but for those on its loopback."""
-    servers = worker.network.dns or _reachable(facts) or ((DNS_FORWARD,) if facts.nameservers else ())
+    servers = worker.network.dns or _reachable(facts) or ((DNS_FORWARD,) if forwards_dns(worker, facts) else ())
     return "".join(f"{line}\n" for line in (*(f"nameserver {server}" for server in servers), *facts.resolver_options))
 
 

@@ -24,9 +24,10 @@ def differs_from_init(worker: Worker, *, terminal: bool) -> bool:
     return apart or has_own_profile(worker) or spaces.pid is not True or spaces.time is not False
 
 
-def descriptor_step(worker: Worker) -> Step:
+def descriptor_step(worker: Worker, passed: tuple[int, ...] = ()) -> Step:
     """fd.close."""
-    return Step("fd.close", "keep 0-2", (SOFT_NOFILE if worker.limits.nofile is None else "",))
+    kept = ", ".join(["keep 0-2", *map(str, passed)])
+    return Step("fd.close", kept, (SOFT_NOFILE if worker.limits.nofile is None else "", *passed))
 
 
 def attribute_steps(worker: Worker) -> list[Step]:

@@ -1,0 +1,47 @@
+"""What `nsvisor run` has beside a worker's keys."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from supervisor.runtime.foreground import Extras
+from supervisor.spec.options import option_error
+from supervisor.spec.units import DURATION_FORM, UnitError, parse_duration
+
+
+def extras(given: Mapping[str, Any]) -> Extras:
+    """Of the options. ConfigError."""
+    for option in ("pass_fd", "status_fd"):
+        numbers = [given[option]] if isinstance(given[option], int) else given[option] or ()
+        for number in numbers:
+            _inherited(number, f"--{option.replace('_', '-')} {number}")
+    return Extras(
+        pass_fds=tuple(dict.fromkeys(given["pass_fd"])),
+        time_limit_s=_duration(given["time_limit"]),
+        status_fd=given["status_fd"],
+        dies_with_parent=given["die_with_parent"],
+    )
+
+
+def _inherited(number: int, written: str) -> None:
+    """A descriptor of the caller's: those of our own are closed on exec."""
+    if number <= 2:
+        raise option_error(written, "the standard streams are passed on anyway", "a number from 3 on")
+    try:
+        ours = not os.get_inheritable(number)
+    except (OSError, OverflowError):
+        ours = True
+    if ours:
+        raise option_error(written, "no such descriptor is open", f"one that the caller opened, as {number}<FILE does")
+
+
+def _duration(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        seconds = parse_duration(text)
+    except UnitError as error:
+        raise option_error(f"--time-limit {text}", str(error), DURATION_FORM) from None
+    if seconds <= 0:
+        raise option_error(f"--time-limit {text}", "no time at all", DURATION_FORM)
+    return seconds

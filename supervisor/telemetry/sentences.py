@@ -1,0 +1,112 @@
+"""One event as one sentence, for readers of the journal: its MESSAGE. The fields beside it say the same to programs."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from supervisor.telemetry.events import EVENTS
+
+# {name} is a field; a part in brackets is left out where one of its fields is missing, null, false or empty.
+# {who} is the incarnation, {duration} is duration_us in milliseconds. Events that are not here get their meaning.
+SENTENCES = {
+    "daemon.started": "nsvisor {version} starts with {files}",
+    "daemon.ready": "ready, with {instances} instances",
+    "daemon.adopted": "workers of an earlier daemon go on: {workers}",
+    "daemon.reloaded": "configuration applied: {added} added, {removed} removed, {changed} changed, {unchanged} not",
+    "daemon.reload_failed": "configuration refused, the one in force stays[: {error}][: {problems}]",
+    "daemon.stopping": "stopping {instances} instances",
+    "daemon.stopped": "stopped[, but for {unkillable}, which would not die]",
+    "daemon.failed": "cannot go on: {error}",
+    "daemon.records_lost": "{lost} records were lost",
+    "keeper.died": "the keeper is gone[: {error}]; workers go on without it",
+    "setup.phase": "{who}: {phase}[ {detail}] {outcome} after {duration}[: {errno}][ from {syscall}][: {message}]"
+    "[. {hint}]",
+    "setup.completed": "{who}: sandbox built in {duration}",
+    "setup.failed": "{who}: sandbox not built, given up after {duration}",
+    "worker.waiting": "{who} waits for what it requires[: {why}]",
+    "worker.launching": "{who} is launched[ by {by}]",
+    "worker.running": "{who} runs[ as process {pid}]",
+    "worker.ready": "{who} is ready after {after_ms} ms",
+    "worker.ready_timeout": "{who} was not ready within {timeout_s} s and is stopped",
+    "worker.stopping": "{who} is asked to leave[ by {by}][ with {signal}][, in {grace_s} s]",
+    "worker.killing": "{who}: all of its processes are killed[ by {by}][: {why}]",
+    "worker.unkillable": "{who} does not die[ within {after_s} s]; no second copy is started",
+    "worker.exited": "{who} ended ({cause})[ with exit code {code}][ by {signal}][, core dumped{core_dumped}]"
+    "[, out of memory{oom_killed}][ in phase {phase}][: {errno}][ from {syscall}][, asked for by {requested_by}]"
+    "[, after {uptime_s} s][. {hint}]",
+    "worker.backoff": "{who} failed[ {failures} times] and is started again in {delay_s} s",
+    "worker.crash_loop": "{who} failed {failures} times without a stable run",
+    "worker.stopped": "{who} is stopped[ by {by}]",
+    "worker.completed": "{who} is through[: {reason}]",
+    "worker.failed": "{who} is given up[: {reason}]",
+    "worker.adopted": "{who} goes on under this daemon[ as process {pid}]",
+    "network.output": "{who}: {line}",
+    "library.warned": "{logger}: {message}",
+}
+_PART = re.compile(r"\[([^\]]*)\]")
+_FIELD = re.compile(r"\{(\w+)\}")
+
+
+class _MissingError(LookupError):
+    """A sentence wants a field that is not there."""
+
+
+def sentence(event: str, fields: Mapping[str, Any]) -> str:
+    """One line for people."""
+    known = {**fields, "who": _who(fields)}
+    if "duration_us" in fields:
+        known["duration"] = f"{fields['duration_us'] / 1000:.4g} ms"
+    try:
+        parts = _PART.split(SENTENCES[event])  # every other one stood in brackets
+        said = "".join((_fill_or_drop if at % 2 else _fill)(part, known) for at, part in enumerate(parts))
+    except (KeyError, _MissingError):
+        said = _meaning(event, known)
+    return " ".join(said.split())
+
+
+def _fill(text: str, fields: Mapping[str, Any]) -> str:
+    return _FIELD.sub(lambda found: _word(fields, found[1]), text)
+
+
+def _fill_or_drop(part: str, fields: Mapping[str, Any]) -> str:
+    try:
+        return _fill(part, fields)
+    except _MissingError:
+        return ""
+
+
+def _word(fields: Mapping[str, Any], key: str) -> str:
+    value = fields.get(key)
+    if value is None or value is False or value in ("", [], ()):
+        raise _MissingError(key)
+    if value is True:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value))
+    return str(value)
+
+
+def _who(fields: Mapping[str, Any]) -> str | None:
+    """web-0#17, as far as that is known."""
+    name = fields.get("instance") or fields.get("worker")
+    number = fields.get("incarnation")
+    return name if name is None or number is None else f"{name}#{number}"
+
+
+def _meaning(event: str, fields: Mapping[str, Any]) -> str:
+    """What the list of events says of it, without its levels, and its fields."""
+    text = EVENTS[event].text.partition(":")[0] if event in EVENTS else event
+    told = ("who", "worker", "instance", "incarnation", "duration", "event", "timestamp")
+    values = ", ".join(
+        f"{key} {word}" for key, value in fields.items() if key not in told and (word := _shown(value)) is not None
+    )
+    head = f"{fields['who']}: {text}" if fields["who"] else text
+    return f"{head} ({values})" if values else head
+
+
+def _shown(value: object) -> str | None:
+    if isinstance(value, Mapping) or value in (None, "", [], ()):
+        return None
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
