@@ -4,6 +4,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -12,6 +13,7 @@ import trio
 
 from supervisor import __version__
 from supervisor.control import exec_server, server
+from supervisor.control.metrics_server import MetricsServer
 from supervisor.control.sockets import SocketTaken
 from supervisor.host.facts import gather
 from supervisor.runtime.address_book import AddressBook
@@ -23,6 +25,7 @@ from supervisor.runtime.keeper_link import AdoptionError, KeeperGoneError
 from supervisor.runtime.keepers import Keepers
 from supervisor.runtime.lock import LockedError, lock
 from supervisor.runtime.sd_notify import Notifier
+from supervisor.runtime.record_log import RecordLog
 from supervisor.runtime.services import Services
 from supervisor.runtime.state import InstanceState, StateFile
 from supervisor.spec import paths
@@ -69,6 +72,7 @@ def main(config: str | None, socket: str | None, environ: Mapping[str, str]) -> 
         for one in _leaves(errors):
             daemon.bus.publish("daemon.failed", "error", error=str(one))
     finally:
+        daemon.records.close()
         for held in locks:
             os.close(held)
     return int(failed)
@@ -92,7 +96,7 @@ class Daemon:
     def __init__(
         self, spec: Fleet, environ: Mapping[str, str], runtime: str, state: str, read_config: Callable[[], Fleet]
     ) -> None:
-        self.bus = EventBus(spec.supervisor.log_level)
+        self.bus = EventBus(spec.supervisor.log_level, first_id=time.time_ns() // 1000)  # beyond those of any before
         self._spec = spec
         self._environ = environ
         self._runtime = runtime
@@ -101,6 +105,8 @@ class Daemon:
         self._ids = IdBook(state, os.geteuid())
         self._addresses = AddressBook(state)
         self._notifier = Notifier.from_environ(environ, self.bus)
+        self.records = RecordLog(os.path.join(state, "logs"), self.bus)
+        self._metrics: MetricsServer | None = None
         METRICS.attach(self.bus)
 
     async def run(self, socket: str) -> None:
@@ -109,12 +115,13 @@ class Daemon:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
             self.bus.publish("daemon.started", version=__version__, pid=os.getpid(), files=list(self._spec.files))
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.records.run)
                 fleet, services = await self._assemble(nursery, signals, socket)
                 await fleet.shutdown_requested.wait()
                 self._notifier.stopping()
                 self.bus.publish("daemon.stopping", instances=len(fleet.instances))
                 unkillable = await fleet.shut_down()
-                await remove_unused(self._addresses.bridges)
+                await remove_unused(self._addresses.bridges, self.bus.publish)
                 await services.keepers.dismiss()
                 services.close()
                 self.bus.publish("daemon.stopped", "error" if unkillable else "info", unkillable=unkillable)
@@ -143,9 +150,11 @@ class Daemon:
         METRICS.instances_from(fleet.samples)
         nursery.start_soon(self._obey, signals, fleet)
         await self._listen(nursery, fleet, socket)
+        self._metrics = MetricsServer(fleet, lambda: fleet.spec.supervisor.metrics.listen)
+        await nursery.start(self._metrics.run)
         if held:
             self.bus.publish("daemon.adopted", workers=sum("/" not in one.name for one in held), keeper_pid=keepers.pid)
-        await sweep(services.facts.bridge_owner, {one.name for one in held})
+        nursery.start_soon(sweep, services.facts.bridge_owner, {one.name for one in held}, self.bus.publish)
         await fleet.begin(held, states, keeper)
         self._notifier.ready()
         self.bus.publish("daemon.ready", instances=len(fleet.instances), keeper_pid=keepers.pid, socket=socket)
@@ -182,6 +191,8 @@ class Daemon:
         services.facts = self._facts(new)
         configure(new.supervisor.log_level)
         self.bus.set_level(new.supervisor.log_level)
+        if self._metrics is not None:
+            self._metrics.follow()
 
     async def _obey(self, signals: AsyncIterator[int], fleet: FleetRuntime) -> None:
         async for number in signals:

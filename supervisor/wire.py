@@ -4,8 +4,15 @@ No value that reaches a system call can hold a NUL, so NUL is the only separator
 Strings travel as UTF-8 with surrogate escapes (what os.fsencode does), numbers in decimal.
 """
 
+import struct
+
 PROTOCOL = 2
 MAX_MESSAGE_BYTES = 64 * 1024
+# What a sandbox has not told yet stands behind the plan, in the same file: how far it goes, then a `phases` frame
+# without its first word.
+UNTOLD_BYTES = 4096
+UNTOLD_HEAD = struct.Struct("=I")
+_PAGE_BYTES = 64 * 1024  # the largest of any machine
 
 
 class WireError(ValueError):
@@ -38,6 +45,19 @@ def encode_plan(steps: list[tuple[str, tuple[bytes | str | int, ...]]]) -> bytes
     for phase, arguments in steps:
         tokens += (phase, len(arguments), *arguments)
     return pack(*tokens)
+
+
+def untold_at(plan_bytes: int) -> int:
+    """Where in the plan's file that begins: on a page of its own."""
+    return -(-plan_bytes // _PAGE_BYTES) * _PAGE_BYTES
+
+
+def untold(area: bytes) -> list[str]:
+    """The frame that was not sent; empty where all was told. WireError."""
+    end = UNTOLD_HEAD.unpack_from(area)[0] if len(area) >= UNTOLD_HEAD.size else 0
+    if end > len(area):
+        raise WireError("what is untold ends outside of its place")
+    return unpack(b"phases" + area[UNTOLD_HEAD.size : end]) if end else []
 
 
 def decode_plan(data: bytes) -> list[tuple[str, list[str]]]:

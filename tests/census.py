@@ -1,9 +1,11 @@
-"""What a test leaves behind: processes and mounts."""
+"""What a test leaves behind: processes, mounts, network devices, cgroups, descriptors."""
 
 import ctypes
 import os
 import time
 from pathlib import Path
+
+from tests.cgroups import own_place
 
 PR_SET_CHILD_SUBREAPER = 36
 PATIENCE_S = 3.0
@@ -35,6 +37,58 @@ def mounts() -> set[str]:
 def devices(pid: int | str = "self") -> set[str]:
     """The network devices that a process sees."""
     return {line.partition(":")[0].strip() for line in Path(f"/proc/{pid}/net/dev").read_text().splitlines()[2:]}
+
+
+def descriptors() -> set[str]:
+    """Of this process: number and what it is. Not files: a command that a test runs in here leaves them to its end."""
+    found = set()
+    for fd in Path("/proc/self/fd").iterdir():
+        try:
+            link = os.readlink(fd)
+        except FileNotFoundError:  # the listing's own
+            continue
+        if not link.startswith("/"):
+            found.add(f"{fd.name} {link}")
+    return found
+
+
+def abandoned_cgroups() -> set[str]:
+    """Trees of dead keepers, beside us, that hold processes; those that hold none are swept by the next keeper."""
+    place = own_place()
+    trees = [] if place is None else place.glob("nsvisor-*")
+    return {
+        str(tree)
+        for tree in trees
+        if not Path("/proc", tree.name.removeprefix("nsvisor-")).exists() and _is_populated(tree)
+    }
+
+
+def _is_populated(cgroup: Path) -> bool:
+    try:
+        return "populated 1" in (cgroup / "cgroup.events").read_text()
+    except OSError:  # removed meanwhile
+        return False
+
+
+def belongings() -> dict[str, set[str]]:
+    """What there is beside processes."""
+    return {
+        "mount": mounts(),
+        "network device": devices(),
+        "cgroup": abandoned_cgroups(),
+        "descriptor": descriptors(),
+    }
+
+
+def left_behind(before: dict[str, set[str]]) -> list[str]:
+    """One line for each of these that was not there before, once it has had time to go."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        after = belongings()
+        new = [f"{kind} {one}" for kind, had in before.items() for one in sorted(after[kind] - had)]
+        if not new or time.monotonic() > deadline:
+            return new
+        time.sleep(0.02)
 
 
 def leftover(before: set[int]) -> list[str]:

@@ -47,13 +47,11 @@ def program_bin(unprivileged: Account) -> Iterator[Path]:
 
 @pytest.fixture(autouse=True)
 def nothing_left() -> Iterator[None]:
-    """Fail the test that leaves a process or a mount behind."""
-    processes, mounts = census.children(), census.mounts()
+    """Fail the test that leaves something behind: a process, a mount, a network device, a cgroup, a descriptor."""
+    processes, belongings = census.children(), census.belongings()
     yield
-    left = census.leftover(processes)
-    assert not left, "processes left behind:\n" + "\n".join(left)
-    new_mounts = census.mounts() - mounts
-    assert not new_mounts, f"mounts left behind: {sorted(new_mounts)}"
+    left = census.leftover(processes) + census.left_behind(belongings)
+    assert not left, "left behind:\n" + "\n".join(left)
 
 
 @pytest.fixture

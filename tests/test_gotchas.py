@@ -4,6 +4,7 @@ import errno
 import os
 import platform
 import re
+import select
 import signal
 import socket
 import stat
@@ -11,28 +12,33 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pyroute2  # type: ignore[import-untyped]
 import pytest
 import trio
 
 from supervisor.cli.units import system_unit, user_unit
-from supervisor.kernel import clone, mounts, process
+from supervisor.host.routes import administers_network
+from supervisor.kernel import clone, interface, mounts, process
 from supervisor.nsinit.box import Box
 from supervisor.nsinit.operations import process as operations
 from supervisor.nsinit.operations import root
-from supervisor.runtime import incarnation
+from supervisor.runtime import bridge_devices, incarnation
 from supervisor.runtime.keeper_process import scope_command
-from supervisor.runtime.output import open_pipes
+from supervisor.runtime.capture import open_pipes
 from supervisor.sandbox.hints import hint
 from supervisor.sandbox.plan import compile_plan
+from supervisor.spec.facts import BridgePort
 from supervisor.spec.model import Limits, Mount, Namespaces, Network, Rootfs, Security, TimeOffsets
 from supervisor.spec.seccomp import Comparison, Rule
+from supervisor.telemetry.journal import JournalSocket
 from tests.accounts import Account, me
 from tests.cgroups import delegated
-from tests.e2e import test_exec, test_pasta
+from tests.e2e import test_exec, test_other_tools, test_pasta
 from tests.e2e.daemons import running
 from tests.e2e.private_network import private_network
 from tests.kernel import test_clone, traps
@@ -56,6 +62,7 @@ from tests.nsinit import (
     test_sealed,
     test_seccomp,
     test_secrets,
+    test_untold,
 )
 from tests.nsinit.keepers import Keeper, running_keeper, wait_readable
 from tests.nsinit.people import Who, somebody
@@ -65,6 +72,11 @@ from tests.nsinit.sandboxes import Failure, launched, output_of, run, worker
 from tests.nsinit.test_ids import subordinate
 from tests.program import Program
 from tests.runtime import test_cgroup
+from tests.security import test_descriptors as attacks_on_descriptors
+from tests.security import test_devices as attacks_on_devices
+from tests.security import test_first_process as attacks_on_processes
+from tests.security import test_joined as attacks_on_joiners
+from tests.security import test_root as attacks_on_roots
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "gotchas.md"
 
@@ -132,6 +144,11 @@ def test_death_signal_is_cleared_by_a_change_of_ids(keeper: Keeper) -> None:
         assert apart(traps.death_signal_after_a_change_of_ids) == 0
     ranges = (f"0:{subordinate(keeper)}:10",)
     assert census(keeper, user=7, init=False, uid_map=ranges, gid_map=ranges)["death_signal"] == signal.SIGKILL
+
+
+def test_a_killed_process_takes_along_what_it_has_not_told() -> None:
+    with test_untold.plan_file() as plan:
+        test_untold.test_what_a_killed_process_noted_is_there(plan)
 
 
 def test_getppid_is_zero_in_a_pid_namespace(who: Who, keeper: Keeper) -> None:
@@ -288,6 +305,11 @@ def test_a_sealed_user_namespace_takes_no_joiner(keeper: Keeper) -> None:
     test_locks.test_a_sandbox_that_joins_a_sealed_one(keeper)
 
 
+def test_a_user_namespace_is_ruled_from_its_parent(keeper: Keeper) -> None:
+    for seccomp, expected in (("off", ""), ("default", "EPERM")):
+        attacks_on_joiners.test_who_is_joined_has_every_right_over_who_joins(keeper, seccomp, expected)
+
+
 # -- mounts
 
 
@@ -411,6 +433,21 @@ def test_a_tmpfs_can_be_swapped_out(unprivileged: Account, keeper: Keeper) -> No
 
 def test_a_bound_device_is_closed_by_nodev(keeper: Keeper) -> None:
     test_mount_types.test_a_device_needs_the_option_for_it(keeper)
+
+
+def test_a_bound_device_is_still_the_hosts(program_bin: Path, unprivileged: Account) -> None:
+    with attacks_on_devices.privately(somebody("root", unprivileged, program_bin)) as keeper:
+        attacks_on_devices.test_the_hosts_null_device_keeps_its_mode(keeper)
+
+
+def test_what_the_host_mounts_later_comes_in_as_it_is(program_bin: Path, unprivileged: Account) -> None:
+    root_who = somebody("root", unprivileged, program_bin)
+    for words, comes_in in ((("ro", "slave"), True), (("ro",), False)):
+        of_root = Folder(root_who)
+        try:
+            attacks_on_roots.test_what_the_host_mounts_later_does_not_come_in(root_who, of_root, words, comes_in)
+        finally:
+            of_root.remove()
 
 
 def test_a_working_directory_that_is_unreachable(keeper: Keeper, folder: Folder) -> None:
@@ -561,8 +598,26 @@ def test_a_command_may_be_our_own_interpreter(keeper: Keeper, who: Who, folder: 
     test_sealed.test_a_trap_in_the_commands_place(keeper, folder)
 
 
+def test_who_visits_a_sandbox_can_be_caught_in_it(keeper: Keeper) -> None:
+    for protected in (False, True):
+        attacks_on_processes.test_the_readiness_probe_cannot_be_looked_at(keeper, protected)
+        attacks_on_processes.test_who_joins_a_sandbox_cannot_be_looked_at_while_it_is_made(keeper, protected)
+
+
+def test_a_directory_can_be_standard_input(keeper: Keeper, folder: Folder) -> None:
+    attacks_on_descriptors.test_a_directory_as_standard_input(keeper, folder)
+
+
 def test_a_descriptor_of_a_file_can_be_opened_again(nsvisor: Program) -> None:
     test_exec.test_files_go_in_as_what_flows_through_them(nsvisor)
+
+
+def test_a_descriptor_passed_on_may_take_the_number_of_one_of_ours(nsvisor: Program) -> None:
+    test_other_tools.descriptors_are_passed_under_any_number(nsvisor)
+
+
+def test_a_descriptor_that_does_not_fit_is_dropped_without_an_error(nsvisor: Program) -> None:
+    test_other_tools.descriptors_that_do_not_fit_fail_the_phase(nsvisor)
 
 
 # -- Python and systemd
@@ -603,6 +658,29 @@ def test_startlimit_settings_belong_to_the_unit() -> None:
         assert "StartLimit" not in in_service
 
 
+def test_a_full_datagram_socket_polls_as_writable(tmp_path: Path) -> None:
+    address = str(tmp_path / "socket")
+    with (
+        closing(JournalSocket(address)) as journal,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as another,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as loose,
+    ):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+            receiver.bind(address)
+            journal.send(b"A=1\n")
+            with suppress(BlockingIOError):
+                while loose.sendto(b"A=1\n", address):
+                    pass
+            assert select.select([], [loose], [], 0)[1] == [loose]
+            assert not journal.poll(0)
+            receiver.recv(100)
+            assert journal.poll(0)
+            os.unlink(address)
+        another.bind(address)
+        journal.send(b"A=2\n")
+        assert another.recv(100) == b"A=2\n"
+
+
 # -- Control groups
 
 
@@ -638,6 +716,59 @@ def test_an_old_pasta_loses_translated_udp(nsvisor: Program) -> None:
         daemon.wait_state("web", "ready")
         test_pasta.answered(network)
         assert network.ask(8053, b"x", kind=socket.SOCK_DGRAM) == b"udp x"
+
+
+def shell(script: str) -> str:
+    return subprocess.run(["sh", "-ec", script], check=True, capture_output=True, text=True).stdout.strip()
+
+
+PLACE = BridgePort("nsvisor0", "10.89.0.2/24", "10.89.0.1/24")
+
+
+def test_a_bridge_has_the_address_of_a_port(unprivileged: Account) -> None:
+    def inside() -> tuple[str, ...]:
+        enter(clone.CLONE_NEWNET)
+        own = os.open("/proc/self/ns/net", os.O_RDONLY)
+        bridge_devices.connect(PLACE, "nsvisor x web#1", own, "eth0")
+        shell("ip link add plain type bridge")
+        for bridge, port in (("plain", "port1"), ("nsvisor0", "port2")):
+            shell(f"ip link add {port} address 02:00:00:00:00:01 type veth; ip link set {port} master {bridge}")
+        return tuple(shell(f"ip -o link show {name}").split("ether ")[1][:17] for name in ("plain", "nsvisor0", "eth0"))
+
+    assert apart(inside, unprivileged) == ("02:00:00:00:00:01", "0a:58:0a:59:00:01", "0a:58:0a:59:00:02")
+
+
+def test_an_alias_is_overlooked_where_a_device_is_made(unprivileged: Account) -> None:
+    def inside() -> list[str]:
+        enter(clone.CLONE_NEWNET)
+        with pyroute2.IPRoute() as links:
+            links.link("add", ifname="plain", kind="bridge", ifalias="mine")
+        own = os.open("/proc/self/ns/net", os.O_RDONLY)
+        bridge_devices.connect(PLACE, "nsvisor x web#1", own, "eth0")
+        return shell("ip link").split("alias ")[1:] + shell("ip link show plain").split("alias ")[1:]
+
+    assert [one.partition("\n")[0] for one in apart(inside, unprivileged)] == ["nsvisor", "nsvisor x web#1"]
+
+
+def test_sys_shows_another_network(unprivileged: Account) -> None:
+    def inside() -> tuple[list[str], list[str]]:
+        enter(clone.CLONE_NEWNET)
+        return os.listdir("/sys/class/net"), interface.names()
+
+    shown, there = apart(inside, unprivileged)
+    assert sorted(shown) == sorted(os.listdir("/sys/class/net"))
+    assert there == ["lo"]
+
+
+def test_a_capability_over_ones_own_network(unprivileged: Account) -> None:
+    def inside(flags: int) -> tuple[bool, bool]:
+        enter(flags)
+        with open("/proc/self/status") as file:
+            capabilities = next(int(line.split()[1], 16) for line in file if line.startswith("CapEff:"))
+        return bool(capabilities >> 12 & 1), administers_network()
+
+    assert apart(lambda: inside(0), unprivileged) == (True, False)
+    assert apart(lambda: inside(clone.CLONE_NEWNET), unprivileged) == (True, True)
 
 
 def test_a_killed_cgroup_kills_newcomers(place: Path) -> None:

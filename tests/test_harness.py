@@ -11,6 +11,7 @@ import pytest
 from tests import census
 from tests.accounts import Account, program_folder
 from tests.census import children, leftover
+from tests.cgroups import own_place
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -32,6 +33,35 @@ def test_census_waits_for_what_is_about_to_leave() -> None:
     assert leftover(before) == []
     assert time.monotonic() - start >= 0.1
     process.wait()
+
+
+def test_census_sees_what_stays_and_what_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(census, "PATIENCE_S", 0.1)
+    before = census.belongings()
+    reader, writer = os.pipe()
+    assert len(census.left_behind(before)) == 2
+    os.close(reader)
+    (left,) = census.left_behind(before)
+    assert left.startswith(f"descriptor {writer} pipe:")
+    os.close(writer)
+    assert census.left_behind(before) == []
+
+
+def test_census_sees_an_abandoned_cgroup() -> None:
+    place = own_place()
+    if place is None or not os.access(place, os.W_OK):
+        pytest.skip("needs a cgroup that can be written to")
+    before = census.abandoned_cgroups()
+    tree = place / "nsvisor-999999999"  # beyond any pid
+    tree.mkdir()
+    try:
+        assert census.abandoned_cgroups() == before  # nobody in it
+        with subprocess.Popen(["sleep", "60"]) as inside:
+            (tree / "cgroup.procs").write_text(str(inside.pid))
+            assert census.abandoned_cgroups() - before == {str(tree)}
+            inside.kill()
+    finally:
+        tree.rmdir()
 
 
 @pytest.mark.parametrize(("ci", "closing"), [("true", "1 failed"), ("", "1 skipped")])

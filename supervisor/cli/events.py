@@ -18,7 +18,14 @@ COLOURS = {"warning": "yellow", "error": "red", "critical": "red", "debug": "dim
 @click.command("events")
 @names_argument()
 @click.option("-n", "--last", metavar="N", type=click.IntRange(min=0), help="Begin with the last N of all events.")
-@click.option("--after", metavar="ID", type=click.IntRange(min=0), help="Begin after this event.")
+@click.option(
+    "--after",
+    "--since-id",
+    "after",
+    metavar="ID",
+    type=click.IntRange(min=0),
+    help="Go on after this event, by its id (--json shows it).",
+)
 @click.option("--no-follow", is_flag=True, help="End after what the daemon remembers.")
 @json_option()
 @click.pass_obj

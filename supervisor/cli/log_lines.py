@@ -1,18 +1,15 @@
-"""Lines of the log files: chosen, merged, shown."""
+"""Lines of the log files, decoded: what workers printed, and the daemon's own records."""
 
-import heapq
-import re
-import sys
 from binascii import a2b_base64
-from collections.abc import Iterator, Mapping
-from typing import Literal, NamedTuple, Self
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 
 import msgspec
 
-from supervisor.cli.logfiles import LogReader
+if TYPE_CHECKING:
+    from supervisor.runtime.record_line import RecordLine
 
-# What a worker prints must not drive the reader's terminal; colours may pass.
-CONTROLS = re.compile(r"\x1b\[[0-9;]*m|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+DAEMON = "nsvisor"  # stands for the instance of a record that is about none
 
 
 class Stored(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -34,23 +31,32 @@ DECODER = msgspec.json.Decoder(Stored)
 
 
 class Line(NamedTuple):
-    """One line and whose it is. `stored` is None for what is not in the format."""
+    """One line and whose it is. Neither `stored` nor `record`: what is not in the format."""
 
     instance: str
     raw: bytes
-    stored: Stored | None
+    stored: Stored | None = None
+    record: "RecordLine | None" = None
+    neighbour: float = 0.0  # the time of the one read before, for what is not in the format
 
     @classmethod
-    def read(cls, instance: str, raw: bytes) -> Self:
-        """Decode a line."""
+    def read(cls, instance: str, raw: bytes, neighbour: float = 0.0) -> Self:
+        """Decode a line of a worker's log."""
         try:
             return cls(instance, raw, DECODER.decode(raw))
         except msgspec.MsgspecError:
-            return cls(instance, raw, None)
+            return cls(instance, raw, None, None, neighbour)
 
     def when(self) -> float:
-        """Its time; 0 for what is not in the format, so that it comes at once."""
-        return self.stored.t if self.stored is not None else 0.0
+        """Its time."""
+        known = self.stored if self.stored is not None else self.record
+        return known.t if known is not None else self.neighbour
+
+    def text(self) -> str:
+        """Its text."""
+        if self.record is not None:
+            return self.record.text()
+        return self.stored.text() if self.stored is not None else self.raw.decode(errors="replace")
 
     def is_partial(self) -> bool:
         """Whether it goes on in the next one of its stream."""
@@ -64,69 +70,16 @@ class Line(NamedTuple):
         return (self.instance, ours.s, ours.i) == (before.instance, theirs.s, theirs.i)
 
 
-class Selection(NamedTuple):
-    """Which lines are wanted."""
+def record_reader() -> Callable[[bytes], Line | None]:
+    """A function that decodes a line of the daemon's records; it answers None for what is not in the format."""
+    from supervisor.runtime.record_line import decode  # noqa: PLC0415
 
-    stream: str | None = None
-    since: float | None = None
-    until: float | None = None
+    def read(raw: bytes) -> Line | None:
+        try:
+            record = decode(raw)
+        except msgspec.MsgspecError:
+            return None
+        fields = record.fields
+        return Line(str(fields.get("instance") or fields.get("worker") or DAEMON), raw, None, record)
 
-    def wants(self, raw: bytes) -> bool:
-        """Whether this line is. What is not in the format is shown, unless something is asked that it cannot answer."""
-        if self == Selection():
-            return True
-        stored = Line.read("", raw).stored
-        return (
-            stored is not None
-            and self.stream in (None, stored.s)
-            and (self.since is None or stored.t >= self.since)
-            and (self.until is None or stored.t <= self.until)
-        )
-
-
-def merged(readers: Mapping[str, LogReader], selection: Selection, count: int | None) -> Iterator[Line]:
-    """What there is, by time; only the last `count` of each instance, if given."""
-
-    def lines(name: str, reader: LogReader) -> Iterator[Line]:
-        raws = reader.everything() if count is None else reader.last(count, selection.wants)
-        return (Line.read(name, raw) for raw in raws if selection.wants(raw))
-
-    return heapq.merge(*(lines(name, reader) for name, reader in readers.items()), key=Line.when)
-
-
-def show(line: Line, before: Line | None, *, several: bool, timestamps: bool, as_json: bool) -> None:
-    """Print one line; with its instance's name if there are several. A piece of a long line goes on where it ended.
-
-    before: the line that was printed before this one.
-    """
-    if as_json:
-        print(_as_json(line, several), flush=True)
-        return
-    goes_on = before is not None and line.continues(before)
-    if before is not None and before.is_partial() and not goes_on:
-        print()
-    end = "" if line.is_partial() else "\n"
-    text = line.stored.text() if line.stored is not None else line.raw.decode(errors="replace")
-    if sys.stdout.isatty():
-        text = CONTROLS.sub(_visible, text)
-    if goes_on:
-        print(text, end=end, flush=True)
-        return
-    if timestamps and line.stored is not None:
-        from supervisor.cli.times import clock  # noqa: PLC0415
-
-        text = f"{clock(line.stored.t)} {text}"
-    print(f"{line.instance} | {text}" if several else text, end=end, flush=True)
-
-
-def _visible(match: re.Match[str]) -> str:
-    found = match.group()
-    return found if len(found) > 1 else f"\\x{ord(found):02x}"
-
-
-def _as_json(line: Line, several: bool) -> str:
-    text = line.raw.decode(errors="replace")
-    if not several or not text.startswith("{"):
-        return text
-    name = msgspec.json.encode(line.instance).decode()
-    return f'{{"instance":{name},{text[1:]}'
+    return read

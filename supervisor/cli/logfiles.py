@@ -1,4 +1,4 @@
-"""Reading the log files of instances: the past by parts, and the present as it is written, across rotations.
+"""Reading log files: the past by parts, and the present as it is written, across rotations and truncations.
 
 A file holds JSON lines; FILE.1 is the one before it, FILE.2 the one before that. Lines are bytes here, without their
 ends.
@@ -6,22 +6,21 @@ ends.
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 BLOCK_BYTES = 64 * 1024
-Wanted = Callable[[bytes], bool]
 
 
 class LogReader:
-    """One instance's log."""
+    """One log: of an instance, or the daemon's own records."""
 
     def __init__(self, path: str) -> None:
         """The file need not exist yet."""
         self._path = path
-        self._descriptor: int | None = None
-        self._offset = 0
-        self._rest = b""
-        self._open()
+        self._offset = 0  # always at the end of a line: a writer may cut off one that it could not finish
+        self._descriptor = _open(path)
+        if self._descriptor is None:  # between the two steps of a rotation
+            self._descriptor = _open(f"{path}.1")
 
     def close(self) -> None:
         """Let go of the file."""
@@ -29,49 +28,73 @@ class LogReader:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def last(self, count: int, wanted: Wanted) -> list[bytes]:
-        """The last lines that are wanted, oldest first. Call it once, before `fresh`."""
+    def newest_first(self) -> Iterator[bytes]:
+        """Every whole line there is, backwards, as far as it is read. Call it once, before `fresh`."""
         if self._descriptor is None:
-            return []
+            return iter(())
         size = os.fstat(self._descriptor).st_size
         self._offset = size - _unfinished(self._descriptor, size)
-        found: list[bytes] = []
-        for line in self._backwards() if count > 0 else ():
-            if wanted(line):
-                found.append(line)
-                if len(found) == count:
-                    break
-        return found[::-1]
+        return self._backwards(self._descriptor, self._offset)
 
-    def everything(self) -> Iterator[bytes]:
-        """Every line there is, oldest first. Read it to its end, once, before `fresh`."""
+    def _backwards(self, descriptor: int, end: int) -> Iterator[bytes]:
+        yield from _reversed_lines(descriptor, end)
+        with _closing(self._older()) as older:
+            for one in older:
+                yield from _reversed_lines(one, os.fstat(one).st_size)
+
+    def everything(self, since: float | None = None) -> Iterator[bytes]:
+        """Every line there is, oldest first; not of files that ended before `since`. Read it to its end, once."""
         with _closing(self._older()) as older:
             for descriptor in reversed(older):
-                yield from _lines(descriptor)
+                if since is None or os.fstat(descriptor).st_mtime >= since:
+                    yield from _lines(descriptor)
         yield from self.fresh()
 
     def fresh(self) -> Iterator[bytes]:
         """Whole lines that were not read yet, of this file and of those that came after it."""
-        if self._descriptor is None and not self._open():
+        if self._descriptor is None and not self._open_oldest():
             return
+        is_present = self._is_present()
         yield from self._read()
-        for newer in self._newer():
+        for newer in () if is_present else self._newer():
             # Only now: whoever renamed the file may have written to it after it was read above.
             yield from self._read()
             self.close()
-            self._descriptor, self._offset, self._rest = newer, 0, b""
+            self._descriptor, self._offset = newer, 0
             yield from self._read()
 
-    def _open(self) -> bool:
-        self._descriptor = _open(self._path)
-        self._offset, self._rest = 0, b""
+    def _open_oldest(self) -> bool:
+        """There was none: all that there is now came since."""
+        found = list(self._descriptors(0))
+        for descriptor in found[:-1]:
+            os.close(descriptor)
+        self._descriptor = found[-1] if found else None
         return self._descriptor is not None
+
+    def _is_present(self) -> bool:
+        """Whether the open file is the one that is written: then nothing newer has to be looked for."""
+        assert self._descriptor is not None  # noqa: S101 for the type checker
+        own = os.fstat(self._descriptor)
+        try:
+            found = os.stat(self._path, follow_symlinks=False)
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino)
 
     def _read(self) -> Iterator[bytes]:
         assert self._descriptor is not None  # noqa: S101 for the type checker
-        while block := os.pread(self._descriptor, BLOCK_BYTES, self._offset):
-            self._offset += len(block)
-            *whole, self._rest = (self._rest + block).split(b"\n")
+        size = os.fstat(self._descriptor).st_size
+        if size == self._offset:
+            return
+        if size < self._offset or (self._offset and os.pread(self._descriptor, 1, self._offset - 1) != b"\n"):
+            self._offset = 0  # somebody emptied it, and perhaps it has grown again
+        length = BLOCK_BYTES
+        while block := os.pread(self._descriptor, length, self._offset):
+            *whole, rest = block.split(b"\n")
+            if not whole and len(block) < length:
+                return  # a line that is being written
+            length = BLOCK_BYTES if whole else 2 * length
+            self._offset += len(block) - len(rest) if whole else 0
             yield from whole
 
     def _older(self) -> list[int]:
@@ -120,14 +143,6 @@ class LogReader:
             descriptor = _open(f"{self._path}.{number}" if number else self._path)
             if descriptor is not None:
                 yield descriptor
-
-    def _backwards(self) -> Iterator[bytes]:
-        """Whole lines, newest first, of this file and those before it."""
-        assert self._descriptor is not None  # noqa: S101 for the type checker
-        yield from _reversed_lines(self._descriptor, self._offset)
-        with _closing(self._older()) as older:
-            for descriptor in older:
-                yield from _reversed_lines(descriptor, os.fstat(descriptor).st_size)
 
 
 def _open(path: str) -> int | None:

@@ -1,28 +1,24 @@
 """`nsvisor logs`."""
 
-import glob
-import os
-import time
-from typing import TYPE_CHECKING
+import contextlib
+import re
 
 import click
 
-from supervisor.cli.common import ask, names_argument, say
+from supervisor.cli.common import names_argument, say
 from supervisor.cli.group import Settings
-from supervisor.cli.log_lines import Line, Selection, merged, show
-from supervisor.cli.logfiles import LogReader
+from supervisor.cli.log_places import Places, find
+from supervisor.cli.log_printer import LogPrinter
+from supervisor.cli.log_selection import LEVELS, Selection
+from supervisor.cli.log_timeline import Timeline
 from supervisor.cli.times import parse_instant
 
-if TYPE_CHECKING:
-    from supervisor.control.client import ControlClient
-    from supervisor.control.models import InstanceView
-
-POLL_S = 0.2
 LAST_WHEN_FOLLOWING = 10
+LAST_INCARNATION = "last"
 
 
 @click.command("logs")
-@names_argument(required=True)
+@names_argument()
 @click.option("-f", "--follow", is_flag=True, help="Go on with new lines, until interrupted.")
 @click.option(
     "-n",
@@ -32,9 +28,26 @@ LAST_WHEN_FOLLOWING = 10
     type=click.IntRange(min=0),
     help=f"Only the last N lines of each instance. Default: all; {LAST_WHEN_FOLLOWING} with -f.",
 )
-@click.option("--stream", type=click.Choice(["stdout", "stderr"]), help="Only this stream.")
+@click.option(
+    "-a",
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Between them what the daemon did: set-up, exits, backoff. Marked * where output is marked |. "
+    "Phases that went well are left out but for --phase, --level and --json.",
+)
+@click.option("--stream", type=click.Choice(["stdout", "stderr"]), help="Of the output only this stream.")
 @click.option("--since", metavar="TIME", help="10m (ago), 2025-01-31T12:00 or seconds since the epoch.")
 @click.option("--until", metavar="TIME", help="In the same forms.")
+@click.option("-g", "--grep", metavar="REGEX", help="Only lines in which this regular expression is found.")
+@click.option("-i", "--ignore-case", is_flag=True, help="For --grep.")
+@click.option("--incarnation", metavar="N", help='Only of this launch, as in web-0#N. "last": of the last one.')
+@click.option("--phase", metavar="PHASE", help="Only what the daemon says of this phase of the set-up.")
+@click.option(
+    "--level",
+    type=click.Choice(LEVELS),
+    help="Only what is as grave or graver. Output counts as info. Like --phase it includes --all.",
+)
 @click.option("-t", "--timestamps", is_flag=True, help="The time before each line.")
 @click.option("--json", "as_json", is_flag=True, help="The lines as stored: JSON; with the instance's name if several.")
 @click.pass_obj
@@ -44,73 +57,82 @@ def command(
     names: tuple[str, ...],
     follow: bool,
     count: int | None,
+    everything: bool,
     stream: str | None,
     since: str | None,
     until: str | None,
+    grep: str | None,
+    ignore_case: bool,
+    incarnation: str | None,
+    phase: str | None,
+    level: str | None,
     timestamps: bool,
     as_json: bool,
 ) -> int:
-    """Show what workers or instances print, merged by time. Reads the log files, so it works without a daemon too."""
+    """Show what workers or instances print, merged by time; of all workers where none is named.
+
+    Reads the log files, so it works without a daemon too.
+    """
     if follow and until is not None:
         raise click.UsageError("--until ends in the past: give it without --follow")
-    selection = Selection(stream, parse_instant(since), parse_instant(until))
+    everything = everything or phase is not None or level is not None
+    selection = Selection(stream, parse_instant(since), parse_instant(until), _pattern(grep, ignore_case), None, phase)
+    _check_phase(phase)
+    wanted = _number(incarnation)
     if follow and count is None and since is None:
         count = LAST_WHEN_FOLLOWING
-    paths = find(settings, names)
-    if not paths:
-        say(f"cannot show logs of {', '.join(names)}: they go nowhere (log.sink is null)")
+    places = find(settings, names)
+    brief = phase is None and level is None and not as_json
+    selection = selection._replace(level=level, incarnations=_incarnations(places, wanted), brief=brief)
+    if not places.paths and not everything:
+        whose = ", ".join(names) or "any worker"
+        say(f"cannot show logs of {whose}: log.sink is null, or journald: try journalctl NSVISOR_WORKER=NAME")
         return 1
-    several = len(paths) > 1
-    readers = {name: LogReader(path) for name, path in paths.items()}
-    before: Line | None = None
-    for line in merged(readers, selection, count):
-        show(line, before, several=several, timestamps=timestamps, as_json=as_json)
-        before = line
-    while follow:
-        new = [
-            Line.read(name, raw) for name, reader in readers.items() for raw in reader.fresh() if selection.wants(raw)
-        ]
-        for line in sorted(new, key=Line.when):
-            show(line, before, several=several, timestamps=timestamps, as_json=as_json)
-            before = line
-        time.sleep(POLL_S)
-    if before is not None and before.is_partial() and not as_json:
-        print()
+    records = places.records if everything else None
+    timeline = Timeline(places.paths, records, set(places.incarnations), selection)
+    named = everything or len(places.paths) > 1
+    printer = LogPrinter(named=named, timestamps=timestamps, as_json=as_json)
+    with contextlib.closing(timeline):
+        for line in timeline.past(count):
+            printer.show(line)
+        if follow:
+            printer.go_live()
+            for line in timeline.follow():
+                printer.show(line)
+    printer.finish()
     return 0
 
 
-def find(settings: Settings, names: tuple[str, ...]) -> dict[str, str]:
-    """Log files by instance: as the daemon says, else as they lie in the state directory. Raises UnknownName."""
-    from supervisor.control.failures import NoDaemon  # noqa: PLC0415
-    from supervisor.control.models import InstanceView  # noqa: PLC0415
-
-    async def question(client: "ControlClient") -> "list[InstanceView]":
-        return await client.get("/v1/instances", list[InstanceView], [("name", name) for name in names])
-
+def _pattern(grep: str | None, ignore_case: bool) -> re.Pattern[str] | None:
+    if grep is None:
+        return None
     try:
-        return {view.name: view.log_path for view in ask(settings, question) if view.log_path is not None}
-    except NoDaemon:
-        if settings.socket is not None:
-            raise
-        return _in_state_dir(names)
+        return re.compile(grep, re.IGNORECASE if ignore_case else 0)
+    except re.error as error:
+        raise click.UsageError(f"cannot read {grep!r} as a regular expression: {error}") from None
 
 
-def _in_state_dir(names: tuple[str, ...]) -> dict[str, str]:
-    from supervisor.spec.names import UnknownName, nearest  # noqa: PLC0415
-    from supervisor.spec.paths import state_dir  # noqa: PLC0415
-
-    directory = os.path.join(state_dir(os.environ, os.getuid()), "logs")
-    present = {
-        os.path.basename(path).removesuffix(".log"): path for path in glob.glob(os.path.join(directory, "*.log"))
-    }
-    found: dict[str, str] = {}
-    for name in names:
-        mine = [one for one in present if one == name or (one.rpartition("-")[0] == name and _is_index(one))]
-        if not mine:
-            raise UnknownName(name, nearest(name, present))
-        found.update({one: present[one] for one in sorted(mine)})
-    return found
+def _number(incarnation: str | None) -> int | None:
+    """0 for the last one."""
+    if incarnation is None or (incarnation.isascii() and incarnation.isdecimal() and int(incarnation) > 0):
+        return None if incarnation is None else int(incarnation)
+    if incarnation == LAST_INCARNATION:
+        return 0
+    raise click.UsageError(f'cannot read {incarnation!r} as an incarnation: it may be a number from 1 on, or "last"')
 
 
-def _is_index(instance: str) -> bool:
-    return instance.rpartition("-")[2].isdigit()
+def _incarnations(places: Places, wanted: int | None) -> dict[str, int] | None:
+    if wanted is None:
+        return None
+    return {name: wanted or last for name, last in places.incarnations.items()}
+
+
+def _check_phase(phase: str | None) -> None:
+    if phase is None:
+        return
+    from supervisor.sandbox.hint_table import TABLE  # noqa: PLC0415
+    from supervisor.spec.names import nearest  # noqa: PLC0415
+
+    if phase not in TABLE:
+        guess = nearest(phase, TABLE)
+        raise click.UsageError(f"no such phase: {phase}" + (f" (did you mean {guess}?)" if guess else ""))

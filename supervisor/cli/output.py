@@ -5,7 +5,19 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-COLOURS = {"red": "31", "green": "32", "yellow": "33", "dim": "2", "bold": "1"}
+COLOURS = {
+    "bold": "1",
+    "dim": "2",
+    "red": "31",
+    "green": "32",
+    "yellow": "33",
+    "blue": "34",
+    "magenta": "35",
+    "cyan": "36",
+    "bright green": "92",
+    "bright magenta": "95",
+    "bright cyan": "96",
+}
 
 
 def coloured() -> bool:

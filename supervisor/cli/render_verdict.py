@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from supervisor.cli import words
+from supervisor.cli.render_exit import how
 from supervisor.control.models import InstanceDetail, InstanceView
-from supervisor.spec.records import ExitRecord
 
 
 def why(detail: InstanceDetail, states: Mapping[str, str]) -> str:
@@ -79,11 +79,19 @@ def _up(detail: InstanceDetail) -> str:
     sentence = f"{view.name} runs {since} as pid {view.pid}"
     if view.state == "running":
         limit = f", for {words.span(view.deadline_in_s)} more at most" if view.deadline_in_s is not None else ""
-        return f"{sentence} and is not ready yet: {detail.spec.ready.kind} is awaited{limit}."
+        seen = f" ({view.health_seen})" if view.health_seen else ""
+        return f"{sentence} and is not ready yet: {detail.spec.ready.kind} is awaited{limit}{seen}."
+    health = "ready"
+    if view.health is not None:
+        seen = f" ({view.health_seen})" if view.health_seen else ""
+        known = "ready and " + view.health if view.health != "starting" else "ready, its health not known yet"
+        health = f"{known}{seen}"
+    if view.status_text:
+        health += f', and says "{view.status_text}"'
     if view.restarts == 0:
-        return f"{sentence} and is ready."
+        return f"{sentence} and is {health}."
     times = f"{view.restarts} time{'' if view.restarts == 1 else 's'}"
-    return f"{sentence} and is ready; its policy has restarted it {times}."
+    return f"{sentence} and is {health}; its policy has restarted it {times}."
 
 
 def _requirements(detail: InstanceDetail, states: Mapping[str, str]) -> str:
@@ -99,36 +107,6 @@ def _requirements(detail: InstanceDetail, states: Mapping[str, str]) -> str:
 
 def _ended(view: InstanceView) -> str:
     return f"{how(view.last_exit)}." if view.last_exit is not None else "it has no exit on record."
-
-
-def how(record: ExitRecord) -> str:
-    """How it ended, as a clause."""
-    ran = f" after {words.span(record.uptime_s)}"
-    if record.oom_killed and record.cause in ("exit", "signal"):
-        figures = [
-            f"{name} {words.size(value)}"
-            for name, value in (("limit", record.memory_max_bytes), ("peak", record.memory_peak_bytes))
-            if value is not None
-        ]
-        known = f" ({', '.join(figures)})" if figures else ""
-        return f"it ran out of memory{known} and was killed{ran}"
-    match record.cause:
-        case "exit":
-            return f"it exited with code {record.code}{ran}"
-        case "signal":
-            core = " and left a core dump" if record.core_dumped else ""
-            return f"it was killed by {record.signal}{ran}{core}"
-        case "network":
-            return f"it was killed{ran}: what connected its network had ended"
-        case "setup":
-            errno = f" with {record.errno}" if record.errno else ""
-            return f"its sandbox could not be built: {record.phase or 'set-up'} failed{errno}"
-        case "setup-timeout":
-            return f"its sandbox was not built in time: {record.phase or 'set-up'} hung"
-        case "interrupted":
-            return "its daemon died while the sandbox was built"
-        case _:
-            return "how it ended is unknown, since its keeper was gone"
 
 
 def _gave_up(detail: InstanceDetail) -> str:

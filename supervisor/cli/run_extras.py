@@ -1,6 +1,7 @@
 """What `nsvisor run` has beside a worker's keys."""
 
 import os
+import stat
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,11 +12,14 @@ from supervisor.spec.units import DURATION_FORM, UnitError, parse_duration
 
 def extras(given: Mapping[str, Any]) -> Extras:
     """Of the options. ConfigError."""
-    for option in ("pass_fd", "status_fd"):
-        numbers = [given[option]] if isinstance(given[option], int) else given[option] or ()
-        for number in numbers:
-            _inherited(number, f"--{option.replace('_', '-')} {number}")
+    for number in given["pass_fd"]:
+        _inherited(number, f"--pass-fd {number}")
+        if stat.S_ISDIR(os.fstat(number).st_mode):
+            raise option_error(f"--pass-fd {number}", "a directory, which leads out of the sandbox; bind it")
+    if given["status_fd"] is not None:
+        _inherited(given["status_fd"], f"--status-fd {given['status_fd']}")
     return Extras(
+        index=0 if given["worker"] else None,
         pass_fds=tuple(dict.fromkeys(given["pass_fd"])),
         time_limit_s=_duration(given["time_limit"]),
         status_fd=given["status_fd"],

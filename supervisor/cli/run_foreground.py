@@ -46,7 +46,7 @@ def run(worker: Worker, extras: Extras, *, log_phases: bool, as_json: bool) -> i
     facts = address_book.borrow(worker, borrow(worker, gather(os.environ), state), state)
 
     def compile_by(facts: HostFacts) -> Plan:
-        return compile_plan(worker, 0, facts, terminal=on_terminal, passed=extras.pass_fds)
+        return compile_plan(worker, extras.index, facts, terminal=on_terminal, passed=extras.pass_fds)
 
     try:
         # Which controllers there are, only the keeper's place can tell.

@@ -33,8 +33,12 @@ def command(settings: Settings, wait: bool, timeout: str | None, as_json: bool) 
         return await client.post("/v1/shutdown", Names(), Accepted)
 
     daemon = _pidfd(socket_path(settings)) if wait else None
-    accepted = ask(settings, question)
-    left = daemon is None or _ended(daemon, timeout_s)
+    try:
+        accepted = ask(settings, question)
+        left = daemon is None or _ended(daemon, timeout_s)
+    finally:
+        if daemon is not None:
+            os.close(daemon)
     if as_json:
         print_json({"instances": accepted.instances, **({"left": left} if wait else {})})
     if left:

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 @click.option(
     "--for",
     "condition",
-    type=click.Choice(["ready", "stopped", "exited"]),
+    type=click.Choice(["ready", "healthy", "stopped", "exited"]),
     default="ready",
     show_default=True,
-    help="ready: by its own kind of readiness. stopped: down for good. exited: not running now.",
+    help="ready: by its own kind of readiness. healthy: by its health probe, too, if it has one. "
+    "stopped: down for good. exited: not running now.",
 )
 @click.option("--timeout", metavar="TIME", help="Give up after this time, as in 30s. Default: never.")
 @json_option()

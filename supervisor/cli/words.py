@@ -61,6 +61,8 @@ def exit_words(record: ExitRecord) -> str:
             return f"{record.signal}{call} (core dumped)" if record.core_dumped else f"{record.signal}{call}"
         case "network":
             return "network gone"
+        case "unhealthy":
+            return f"unhealthy: {record.probe}" if record.probe else "unhealthy"
         case "setup":
             return " ".join(filter(None, ("set-up failed:", record.phase, record.errno)))
         case "setup-timeout":
@@ -74,6 +76,10 @@ def exit_words(record: ExitRecord) -> str:
 def state_words(view: InstanceView) -> str:
     """The state with what one would ask next."""
     notes = ["paused"] if view.paused else []
+    if view.health in ("starting", "unhealthy"):
+        notes.append(view.health)
+    if view.notified in ("reloading", "stopping"):
+        notes.append(view.notified)
     if view.next_start_in_s is not None:
         notes.append(f"in {span(view.next_start_in_s)}")
     if view.crash_loop:

@@ -124,6 +124,8 @@ def _missing(fleet: FleetSurface, body: WaitRequest) -> tuple[str, ...]:
         state = one.status.state
         met = {
             "ready": state in (State.READY, State.COMPLETED),
+            "healthy": state in (State.READY, State.COMPLETED)
+            and (one.health is None or one.health.state == "healthy"),
             "stopped": state in AT_REST,
             "exited": state not in LIVE,
         }[body.condition]

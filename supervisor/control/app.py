@@ -1,6 +1,7 @@
 """The ASGI application: routes, errors as JSON, bounded bodies."""
 
 import traceback
+from collections.abc import Sequence
 from functools import partial
 from http import HTTPStatus
 
@@ -25,11 +26,12 @@ from supervisor.spec.errors import ConfigError
 from supervisor.spec.names import UnknownName
 
 
-def build(fleet: FleetSurface, stopping: trio.Event) -> Starlette:
+def build(fleet: FleetSurface, stopping: trio.Event, specs: Sequence[RouteSpec] = ROUTES) -> Starlette:
     """The application; `stopping` ends its streams."""
     context = Context(fleet, Sampler(), stopping)
-    routes = [Route(spec.path, partial(_handle, context, spec), methods=[spec.method]) for spec in ROUTES]
-    routes.append(Route(OPENAPI_PATH, _openapi, methods=["GET"]))
+    routes = [Route(spec.path, partial(_handle, context, spec), methods=[spec.method]) for spec in specs]
+    if specs is ROUTES:
+        routes.append(Route(OPENAPI_PATH, _openapi, methods=["GET"]))
     return Starlette(
         routes=routes,
         middleware=[Middleware(BodyLimit)],

@@ -5,9 +5,10 @@ from typing import Any, Protocol, Self
 
 from supervisor.control.models import Condition
 from supervisor.policy.diff import FleetDiff
+from supervisor.policy.health import Health, Said
 from supervisor.policy.restart import Status
 from supervisor.spec.model import Fleet, Worker
-from supervisor.spec.records import ExitRecord, LaunchRecord
+from supervisor.spec.records import ExitRecord, LaunchRecord, Usual
 
 
 class EventSurface(Protocol):
@@ -43,6 +44,9 @@ class SubscriptionSurface(Protocol):
     async def __anext__(self) -> EventSurface:
         """Wait for the next one."""
 
+    def is_behind(self, event_id: int) -> bool:
+        """Whether something up to this event is still to be read."""
+
     def close(self) -> None:
         """Receive no more."""
 
@@ -60,6 +64,9 @@ class BusSurface(Protocol):
     def subscribe(self, after: int = 0) -> SubscriptionSurface:
         """Every event with a greater id that is still remembered, then the new ones."""
 
+    def before_last(self, count: int) -> int:
+        """The id to subscribe after, to begin with the last so many."""
+
 
 class InstanceSurface(Protocol):
     """One instance of one worker."""
@@ -71,6 +78,18 @@ class InstanceSurface(Protocol):
     @property
     def worker(self) -> Worker:
         """The spec in force."""
+
+    @property
+    def health(self) -> Health | None:
+        """By its health probe, while it is ready."""
+
+    @property
+    def said(self) -> Said:
+        """By sd_notify(3)."""
+
+    @property
+    def probe_seen(self) -> str | None:
+        """By the last probe for readiness, until it is ready."""
 
     @property
     def status(self) -> Status:
@@ -99,6 +118,10 @@ class InstanceSurface(Protocol):
     @property
     def exits(self) -> Sequence[ExitRecord]:
         """The last exits, oldest first."""
+
+    @property
+    def usual(self) -> Usual | None:
+        """What to compare the last launch with: medians of earlier ones."""
 
     @property
     def log_path(self) -> str | None:

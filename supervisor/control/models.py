@@ -8,9 +8,9 @@ from typing import Any, Literal
 import msgspec
 
 from supervisor.spec.model import Worker
-from supervisor.spec.records import CgroupUsage, ExitRecord, LaunchRecord
+from supervisor.spec.records import CgroupUsage, ExitRecord, LaunchRecord, Usual
 
-Condition = Literal["ready", "stopped", "exited"]
+Condition = Literal["ready", "healthy", "stopped", "exited"]
 
 
 class FailureView(msgspec.Struct, frozen=True):
@@ -52,6 +52,11 @@ class InstanceView(msgspec.Struct, frozen=True):
     processes: int | None = None
     log_path: str | None = None
     paused: bool = False  # all of its processes are frozen
+    health: Literal["starting", "healthy", "unhealthy"] | None = None  # None: it is not probed
+    health_seen: str | None = None  # by the last probe; before it is ready, by that for readiness
+    status_text: str | None = None  # by sd_notify(3): STATUS=
+    notified: Literal["ready", "reloading", "stopping"] | None = None  # the same: what it said of itself last
+    main_pid: int | None = None  # the same: MAINPID=, in its own pid namespace
 
 
 class InstanceDetail(msgspec.Struct, frozen=True):
@@ -61,6 +66,7 @@ class InstanceDetail(msgspec.Struct, frozen=True):
     spec: Worker
     launches: tuple[LaunchRecord, ...] = ()  # oldest first
     exits: tuple[ExitRecord, ...] = ()  # oldest first
+    usual: Usual | None = None  # what to compare the last launch with
     uid_map: tuple[str, ...] = ()  # INSIDE:OUTSIDE:COUNT, while it runs
     gid_map: tuple[str, ...] = ()
 

@@ -7,6 +7,7 @@ client that does not read must not hold up its end (Hypercorn shields its sends 
 import os
 import socket
 import traceback
+from collections.abc import Sequence
 from typing import cast
 
 import trio
@@ -19,7 +20,9 @@ from hypercorn.utils import wrap_app
 from supervisor.control import sockets
 from supervisor.control.app import build
 from supervisor.control.fleet_surface import FleetSurface
+from supervisor.control.routes import RouteSpec
 from supervisor.control.stream import ControlStream
+from supervisor.control.table import ROUTES
 
 IDLE_TIMEOUT_S = 30
 GRACE_S = 0.5  # for answers under way when the server ends
@@ -38,10 +41,16 @@ async def serve(
     listening = sockets.listen(path)
     inode = os.lstat(path).st_ino
     try:
-        await _Server(fleet).run(listening, task_status)
+        await _Server(fleet, ROUTES).run(listening, task_status)
     finally:
         listening.close()
         sockets.unlink(path, inode)
+
+
+async def serve_on(fleet: FleetSurface, listening: socket.socket, routes: Sequence[RouteSpec]) -> None:
+    """Answer these routes on a socket that listens, which is closed in the end."""
+    with listening:
+        await _Server(fleet, routes).run(listening, trio.TASK_STATUS_IGNORED)
 
 
 def _quiet_config() -> Config:
@@ -55,12 +64,12 @@ def _quiet_config() -> Config:
 
 
 class _Server:
-    def __init__(self, fleet: FleetSurface) -> None:
+    def __init__(self, fleet: FleetSurface, routes: Sequence[RouteSpec]) -> None:
         self._fleet = fleet
         self._stopping = trio.Event()
         self._context = WorkerContext(None)
         self._config = _quiet_config()
-        app = build(fleet, self._stopping)
+        app = build(fleet, self._stopping, routes)
         self._app = wrap_app(cast("ASGIFramework", app), 0, "asgi")
         self._idle = trio.Event()  # it ends, and no connection is left
         self._open: set[ControlStream] = set()

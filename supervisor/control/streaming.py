@@ -7,7 +7,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from supervisor.control.errors import bad_request
-from supervisor.control.fleet_surface import EventSurface
+from supervisor.control.fleet_surface import BusSurface, EventSurface
 from supervisor.control.models import EventView
 from supervisor.control.routes import Context
 
@@ -20,7 +20,7 @@ async def events(context: Context, request: Request) -> Response:
     chosen = request.query_params.getlist("name")
     names = frozenset(one.name for one in fleet.select(chosen)) | frozenset(chosen) if chosen else frozenset[str]()
     follow = _flag(request, "follow")
-    return _EventStream(context, _first(request, fleet.bus.last_id), names, follow)
+    return _EventStream(context, _first(request, fleet.bus), names, follow)
 
 
 def encode(event: EventSurface) -> bytes:
@@ -30,14 +30,14 @@ def encode(event: EventSurface) -> bytes:
     return b"id: %d\nevent: %s\ndata: %s\n\n" % (event.id, event.event.encode(), data)
 
 
-def _first(request: Request, last_id: int) -> int:
+def _first(request: Request, bus: BusSurface) -> int:
     """The id after which to begin."""
     resumed = request.headers.get("last-event-id")
     if resumed is not None:
         return _number("Last-Event-ID", resumed)
     last = request.query_params.get("last")
     if last is not None:
-        return max(0, last_id - _number("last", last))
+        return bus.before_last(_number("last", last))
     return _number("after", request.query_params.get("after", "0"))
 
 
@@ -56,6 +56,8 @@ def _flag(request: Request, name: str) -> bool:
 
 def _concerns(event: EventSurface, names: frozenset[str]) -> bool:
     fields = event.fields
+    if event.event == "events.lost":  # whose they were, nobody knows
+        return True
     return not names or fields.get("instance") in names or fields.get("worker") in names
 
 
@@ -67,7 +69,6 @@ class _EventStream(Response):
         del self.headers["content-length"]
         self._stopping = context.stopping
         self._present = context.fleet.bus.last_id
-        self._after = after
         self._names = names
         self._follow = follow
         self._subscription = context.fleet.bus.subscribe(after)
@@ -80,7 +81,7 @@ class _EventStream(Response):
                 nursery.start_soon(_watch_client, receive, nursery.cancel_scope)
                 nursery.start_soon(self._watch_server)
                 await _send_chunk(send, b"retry: 1000\n\n")
-                while self._follow or self._after < self._present:
+                while self._follow or self._subscription.is_behind(self._present):
                     chunk = await self._next_chunk()
                     if chunk is None:
                         break
@@ -95,10 +96,9 @@ class _EventStream(Response):
         """The next event that concerns the client, or a sign of life; None at the end."""
         with trio.move_on_after(KEEPALIVE_S):
             async for event in self._subscription:
-                self._after = event.id
                 if _concerns(event, self._names):
                     return encode(event)
-                if not self._follow and self._after >= self._present:
+                if not self._follow and event.id >= self._present:
                     return None
             return None
         return b": still here\n\n"

@@ -24,11 +24,14 @@ from supervisor.spec.records import LaunchRecord
 EVENT_ID = {"type": "integer", "minimum": 0}
 UNKNOWN = (HTTPStatus.NOT_FOUND,)
 BODY = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-AFTER = Parameter("after", "only events with a greater id", EVENT_ID)
+AFTER = Parameter("after", "only events with a greater id; ids grow from daemon to daemon", EVENT_ID)
 LAST = Parameter("last", "begin with the last so many", EVENT_ID)
 FOLLOW = Parameter("follow", "false: end after what is remembered", {"type": "boolean", "default": True})
 RESUME = Parameter("Last-Event-ID", "the same, as browsers send it when they reconnect", EVENT_ID, "header")
 
+METRICS = RouteSpec(
+    "GET", "/metrics", "Metrics for Prometheus", reading.metrics, media_type="application/openmetrics-text"
+)
 ROUTES = (
     RouteSpec("GET", "/v1/version", "Who answers", reading.version, VersionView),
     RouteSpec(
@@ -76,7 +79,7 @@ ROUTES = (
     RouteSpec(
         "GET",
         "/v1/events",
-        "Events as they happen; data is one Event as JSON",
+        "Events as they happen; data is one Event as JSON. `events.lost` stands for those that are no longer kept",
         streaming.events,
         EventView,
         parameters=(NAME, AFTER, LAST, FOLLOW, RESUME),
@@ -124,12 +127,6 @@ ROUTES = (
         errors=(*BODY, HTTPStatus.UNPROCESSABLE_ENTITY),
     ),
     RouteSpec("POST", "/v1/shutdown", "Stop every worker, then the daemon", acting.shutdown, Accepted, errors=BODY),
-    RouteSpec(
-        "GET",
-        "/metrics",
-        "Metrics for Prometheus",
-        reading.metrics,
-        media_type="application/openmetrics-text",
-    ),
+    METRICS,
 )
 OPENAPI_PATH = "/v1/openapi.json"

@@ -14,6 +14,7 @@ def instance_view(instance: InstanceSurface, now: float, wall: float, usage: Usa
     exits = instance.exits
     deadline_in_s = None if status.deadline is None else max(0.0, status.deadline - now)
     started_at = instance.started_at
+    health, said = instance.health, instance.said
     return InstanceView(
         name=instance.name,
         worker=instance.worker.name,
@@ -39,6 +40,11 @@ def instance_view(instance: InstanceSurface, now: float, wall: float, usage: Usa
         processes=usage.processes if usage else None,
         log_path=instance.log_path,
         paused=instance.paused,
+        health=health.state if health is not None else None,
+        health_seen=health.seen if health is not None else instance.probe_seen,
+        status_text=said.status,
+        notified=said.state,
+        main_pid=said.main_pid,
     )
 
 
@@ -51,6 +57,7 @@ def instance_detail(
         spec=instance.worker,
         launches=tuple(instance.launches),
         exits=tuple(instance.exits),
+        usual=instance.usual,
         uid_map=id_map(instance.pid, "uid"),
         gid_map=id_map(instance.pid, "gid"),
     )

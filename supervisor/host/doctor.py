@@ -3,7 +3,16 @@
 import os
 from collections.abc import Iterator, Mapping
 
-from supervisor.host import check_ids, check_kernel, check_locks, check_seccomp, check_session, check_workers
+from supervisor.host import (
+    check_bridge,
+    check_ids,
+    check_journal,
+    check_kernel,
+    check_locks,
+    check_seccomp,
+    check_session,
+    check_workers,
+)
 from supervisor.host.check import Check, read
 from supervisor.host.facts import gather
 from supervisor.host.probe import probe
@@ -44,6 +53,8 @@ def _checks(fleet: Fleet | None, facts: HostFacts, environ: Mapping[str, str]) -
     yield check_locks.check_landlock(workers)
     yield from check_workers.check_id_helpers(workers, facts)
     yield from check_workers.check_pasta(workers, facts)
+    yield from check_bridge.check_bridge(workers)
+    yield from check_journal.check_journal(workers)
     if fleet is not None:
         yield from check_ids.check_ids(workers, facts)
     yield check_session.check_runtime_dir(environ, facts.uid)

@@ -21,7 +21,10 @@ RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
 PROC_SUPER_MAGIC = 0x9FA0
+OVERFLOW_ID = 65534  # how an id shows that is not mapped in the user namespace of who asks (kernel.overflowuid)
 _OpenHow = ctypes.c_uint64 * 3  # struct open_how
+FALLOC_FL_KEEP_SIZE = 0x01
+libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
 libc.fstatfs.argtypes = [ctypes.c_int, ctypes.c_void_p]
 _getcwd = raw("getcwd", ctypes.c_char_p, ctypes.c_size_t)
 _openat2 = raw("openat2", ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t)
@@ -89,6 +92,14 @@ def filesystem_type(fd: int) -> int:
     buffer = (ctypes.c_long * 32)()  # struct statfs: f_type is its first word
     checked(libc.fstatfs(fd, ctypes.byref(buffer)), "fstatfs")
     return buffer[0]
+
+
+def allocate(fd: int, offset: int, size_bytes: int) -> None:
+    """Have room on the disk for this part of a file, which stays as long as it is (fallocate(2)).
+
+    Errors: EOPNOTSUPP the file system cannot; ENOSPC.
+    """
+    checked(libc.fallocate(fd, FALLOC_FL_KEEP_SIZE, offset, size_bytes), "fallocate")
 
 
 def write_attribute(path: str, value: str) -> None:

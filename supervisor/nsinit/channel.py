@@ -5,7 +5,8 @@ exec INDEX START                                       about to call execve; EOF
 need WHAT DETAIL                                       something from outside; answered by `done ERRNO MESSAGE` [fd]
 
 Ended phases wait to be told together, for each message wakes the daemon; before a phase that may block on something
-outside (a path on a dead server, an answer), before a fork and before execve they are sent.
+outside (a path on a dead server, an answer), before a fork and before execve they are sent. If this process is killed
+meanwhile, the daemon reads them where they wait (untold.py).
 """
 
 import _socket
@@ -14,6 +15,7 @@ import struct
 import time
 
 from supervisor.kernel.libc import KernelError
+from supervisor.nsinit.untold import Untold
 from supervisor.wire import pack, unpack
 
 _RIGHTS = _socket.CMSG_SPACE(4)
@@ -26,7 +28,8 @@ class Channel:
         """Take the descriptor over."""
         self.socket = _socket.socket(fileno=fd)
         self.clock_offset_ns = 0  # of the time namespace this process lives in
-        self._ended: list[str] = []
+        self.untold: Untold | None = None  # from when the plan is known
+        self._ended: list[bytes] = []
         self._given = -1  # the descriptor of the last message
 
     def move_from(self, numbers: tuple[int, ...]) -> None:
@@ -41,14 +44,19 @@ class Channel:
         self, index: int, start: int, outcome: str = "ok", number: int = 0, syscall: str = "", text: str = ""
     ) -> None:
         """Note that a phase ended now."""
-        self._ended.append(f"{index}\0{start}\0{self.now()}\0{outcome}\0{number}\0{syscall}\0{text}")
+        words = f"\0{index}\0{start}\0{self.now()}\0{outcome}\0{number}\0{syscall}\0{text}"
+        ended = words.encode("utf-8", "surrogateescape")
+        self._ended.append(ended)
+        if self.untold is not None and not self.untold.add(ended):
+            self.flush()
 
     def flush(self) -> None:
         """Tell what has ended."""
         if self._ended:
-            message = "\0".join(("phases", *self._ended)).encode("utf-8", "surrogateescape")
+            self._send(b"".join((b"phases", *self._ended)))
             self._ended.clear()
-            self._send(message)
+            if self.untold is not None:
+                self.untold.clear()
 
     def exec(self, index: int) -> None:
         """Say that execve comes next."""
@@ -58,6 +66,12 @@ class Channel:
     def send(self, *tokens: str | int, fd: int = -1) -> None:
         """Send one frame; leave where nobody listens any more: a sandbox that no daemon knows must not live."""
         self._send(pack(*tokens), fd)
+
+    def drop_untold(self) -> None:
+        """Another process speaks from here on, or a death from here on is this phase's."""
+        if self.untold is not None:
+            self.untold.close()
+            self.untold = None
 
     def _send(self, message: bytes, fd: int = -1) -> None:
         try:

@@ -12,6 +12,7 @@ from supervisor.kernel.title import set_title
 from supervisor.nsinit.box import Box
 from supervisor.nsinit.channel import Channel
 from supervisor.nsinit.operations.table import OPERATIONS
+from supervisor.nsinit.untold import Untold
 from supervisor.wire import decode_plan
 
 TYPE_CHECKING = False
@@ -78,7 +79,7 @@ def run(
         box.owns_pid_namespace = own_pid_namespace
         box.hidden = hidden
         set_title("nsinit")
-        steps = _read_plan(given.plan)
+        steps = _read_plan(given.plan, channel)
         channel.wait_go()
         channel.phase(first - 1, cloned_at, text=note)
         if _join_late(channel, late_joins):
@@ -102,9 +103,11 @@ def _join_late(channel: Channel, joins: tuple[tuple[int, int, int], ...]) -> boo
     return True
 
 
-def _read_plan(fd: int) -> list[tuple[str, list[str]]]:
+def _read_plan(fd: int, channel: Channel) -> list[tuple[str, list[str]]]:
     try:
-        return decode_plan(os.pread(fd, os.fstat(fd).st_size, 0))
+        size = os.fstat(fd).st_size
+        channel.untold = Untold(fd, size)
+        return decode_plan(os.pread(fd, size, 0))
     finally:
         os.close(fd)
 
@@ -125,7 +128,10 @@ def _interpret(box: Box, steps: list[tuple[str, list[str]]], first: int) -> None
                 box.channel.phase(index, start, text=note or "")
     except KernelError as error:
         subject = f"{error.filename}: " if error.filename else ""
-        box.channel.phase(box.index, start, "failed", error.errno or 0, error.syscall, f"{subject}{error.strerror}")
+        text = f"{subject}{error.strerror}"
+        if box.hidden and subject.startswith("/proc/self/"):
+            text += ": others live in the user namespace that it joins, so it is not dumpable"
+        box.channel.phase(box.index, start, "failed", error.errno or 0, error.syscall, text)
     except Exception as error:  # noqa: BLE001  (it is told, and this process ends)
         number = getattr(error, "errno", None) or 0
         box.channel.phase(box.index, start, "failed", number, "", f"{type(error).__name__}: {error}")

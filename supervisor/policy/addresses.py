@@ -51,8 +51,7 @@ def allot(
             continue
         address = next(free, None)
         if address is None:
-            total = subnet.num_addresses - 2 - len(reserved)
-            errors[instance] = ("ENOSPC", f"all {total} addresses of {subnet} that workers can have are given out")
+            errors[instance] = ("ENOSPC", f"no address of {subnet} is left")
         else:
             found[instance] = address
     return Allotment(found, errors)

@@ -2,13 +2,14 @@
 
 import msgspec
 
+from supervisor.spec.instances import notify_variables
 from supervisor.spec.model import Fleet, Supervisor, Worker, instance_names
 
 HIDDEN = "(hidden)"  # values of the environment are often secrets
 CONTENT = "(content of the file)"  # of a seccomp profile: hundreds of names
 
 # Read by the daemon when it next decides, not built into the sandbox: a change needs no new incarnation.
-LIVE_KEYS = frozenset({"after", "autostart", "requires", "restart", "setup_timeout", "stop"})
+LIVE_KEYS = frozenset({"after", "autostart", "health", "ready", "requires", "restart", "setup_timeout", "stop"})
 
 # Not part of any one instance: another number of instances adds or removes some.
 FLEET_KEYS = frozenset({"name", "instances"})
@@ -53,7 +54,11 @@ def diff(old: Fleet, new: Fleet) -> FleetDiff:
     return FleetDiff(
         added=tuple(name for name in after if name not in before),
         removed=tuple(name for name in before if name not in after),
-        changed=tuple(Change(name, keys[name], _needs_relaunch(keys[name])) for name in kept if keys[name]),
+        changed=tuple(
+            Change(name, keys[name], _needs_relaunch(keys[name], before[name], after[name]))
+            for name in kept
+            if keys[name]
+        ),
         unchanged=tuple(name for name in kept if not keys[name]),
         supervisor=key_changes(old.supervisor, new.supervisor),
     )
@@ -70,8 +75,9 @@ def _instances(fleet: Fleet) -> dict[str, Worker]:
     return {name: worker for worker in fleet.workers.values() for name in instance_names(worker)}
 
 
-def _needs_relaunch(keys: tuple[KeyChange, ...]) -> bool:
-    return any(change.key.split(".", 1)[0] not in LIVE_KEYS for change in keys)
+def _needs_relaunch(keys: tuple[KeyChange, ...], old: Worker, new: Worker) -> bool:
+    built_in = any(change.key.split(".", 1)[0] not in LIVE_KEYS for change in keys)
+    return built_in or notify_variables(old) != notify_variables(new)
 
 
 def _shown(key: str, values: dict[str, str]) -> str | None:

@@ -5,10 +5,10 @@ from typing import Final
 
 from supervisor.policy.actions import KillTree, Launch, Probe, Signal
 from supervisor.policy.backoff import delay_s
-from supervisor.policy.events import Adopted, Kill
+from supervisor.policy.events import Adopted, Extend, Kill, Unhealthy
 from supervisor.policy.guards import counted_starts
 from supervisor.policy.reports import REPORTS
-from supervisor.policy.rules import CRASH_LOOP_FAILURES, KILL_TIMEOUT_S
+from supervisor.policy.rules import CRASH_LOOP_FAILURES, KILL_TIMEOUT_S, LONGEST_EXTENSION
 from supervisor.policy.states import State
 from supervisor.policy.turn import Turn
 from supervisor.policy.verdict import signal_name
@@ -37,6 +37,7 @@ def _launch(turn: Turn) -> None:
         again=False,
         killed=False,
         requested_by=None,
+        unhealthy=None,
         kill_signal=None,
     )
     turn.act(Launch(incarnation))
@@ -49,6 +50,18 @@ def _adopt(turn: Turn) -> None:
 
 def _ready(turn: Turn) -> None:
     turn.set(ready_at=turn.now, deadline=turn.now + turn.rules.reset_after_s)
+
+
+def _note_unhealthy(turn: Turn) -> None:
+    if isinstance(turn.event, Unhealthy):
+        turn.set(unhealthy=turn.event.why)
+
+
+def _extend(turn: Turn, allowed_s: float) -> None:
+    """Never shorten it, and not for ever: a worker is not to decide whether it leaves."""
+    if isinstance(turn.event, Extend) and turn.status.deadline is not None:
+        latest = turn.status.since + LONGEST_EXTENSION * allowed_s
+        turn.set(deadline=max(turn.status.deadline, min(turn.now + turn.event.seconds, latest)))
 
 
 def _settle(turn: Turn) -> None:
@@ -105,7 +118,10 @@ EFFECTS: Final[dict[str, Callable[[Turn], None]]] = {
     "adopt": _adopt,
     "probe": lambda turn: turn.act(Probe(turn.status.incarnation)),
     "ready timer": lambda turn: turn.set(deadline=turn.now + turn.rules.ready_timeout_s),
+    "extend ready timer": lambda turn: _extend(turn, turn.rules.ready_timeout_s),
+    "extend grace timer": lambda turn: _extend(turn, turn.rules.grace_s),
     "ready": _ready,
+    "note what is wrong": _note_unhealthy,
     "settle": _settle,
     "ask": lambda turn: turn.set(requested_by=turn.by),
     "stop signal": lambda turn: turn.act(Signal(turn.status.incarnation, signal_name(turn.rules.stop_signal))),
@@ -128,4 +144,5 @@ def enter(turn: Turn, state: State) -> None:
 
 def forget_child(turn: Turn) -> None:
     """Forget what belonged to the incarnation that has ended."""
-    turn.set(again=False, killed=False, requested_by=None, kill_signal=None, launched_at=None, ready_at=None)
+    turn.set(again=False, killed=False, requested_by=None, unhealthy=None, kill_signal=None)
+    turn.set(launched_at=None, ready_at=None)

@@ -53,6 +53,20 @@ class BecameReady(Event, frozen=True):
     incarnation: int
 
 
+class Unhealthy(Event, frozen=True):
+    """Its health probe has failed often enough, or its readiness probe as often as it may: what the last one saw."""
+
+    incarnation: int
+    why: str
+
+
+class Extend(Event, frozen=True):
+    """It asks for so much time from now on, to become ready or to leave (EXTEND_TIMEOUT_USEC)."""
+
+    incarnation: int
+    seconds: float
+
+
 class Exited(Event, frozen=True):
     """The incarnation is gone. `exit.clean` is filled in already (`verdict.complete_exit`)."""
 
@@ -79,6 +93,8 @@ EVENTS: tuple[type[Event], ...] = (
     Requirements,
     HandedOver,
     BecameReady,
+    Unhealthy,
+    Extend,
     Exited,
     Deadline,
     Adopted,

@@ -12,12 +12,14 @@ from supervisor.policy.events import (
     Deadline,
     Event,
     Exited,
+    Extend,
     HandedOver,
     Kill,
     Requirements,
     Restart,
     Start,
     Stop,
+    Unhealthy,
 )
 from supervisor.policy.guards import GUARDS
 from supervisor.policy.rules import CRASH_LOOP_FAILURES, KILL_TIMEOUT_S, Rules, rules
@@ -40,6 +42,7 @@ __all__ = [
     "Deadline",
     "Event",
     "Exited",
+    "Extend",
     "HandedOver",
     "IllegalMove",
     "Kill",
@@ -58,6 +61,7 @@ __all__ = [
     "Status",
     "Stop",
     "Table",
+    "Unhealthy",
     "Verdict",
     "complete_exit",
     "describe",
@@ -128,7 +132,7 @@ def _is_late(status: Status, event: Event) -> bool:
     """Whether it tells of an incarnation that is over. Raises IllegalMove for one that was never launched."""
     if isinstance(event, Adopted) and status.state not in LIVE:
         return event.incarnation <= status.incarnation  # a higher one was launched after this status was kept
-    if not isinstance(event, HandedOver | BecameReady | Exited | Adopted):
+    if not isinstance(event, HandedOver | BecameReady | Unhealthy | Extend | Exited | Adopted):
         return False
     if event.incarnation > status.incarnation:
         raise IllegalMove(status, event, f"incarnation {event.incarnation} was never launched")

@@ -47,6 +47,7 @@ class Status(msgspec.Struct, frozen=True, omit_defaults=True):
     deadline: float | None = None  # the one timer
     killed: bool = False  # the whole tree was killed already, while stopping
     requested_by: str | None = None  # who asked for the exit now awaited
+    unhealthy: str | None = None  # what the probe saw that it is stopped for
     kill_signal: str | None = None  # the last signal sent by `kill` to the present incarnation, while it was up
 
 

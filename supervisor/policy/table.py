@@ -13,12 +13,14 @@ from supervisor.policy.events import (
     Deadline,
     Event,
     Exited,
+    Extend,
     HandedOver,
     Kill,
     Requirements,
     Restart,
     Start,
     Stop,
+    Unhealthy,
 )
 from supervisor.policy.guards import ALWAYS
 from supervisor.policy.states import State
@@ -94,6 +96,7 @@ UP: Final[Rows] = {
     Restart: (Rule(ALWAYS, State.STOPPING, ("launch again later", *STOP)),),
     Kill: (Rule(ALWAYS, None, ("send signal", "note signal")),),
     Requirements: (Rule("requirements met"), Rule(ALWAYS, State.STOPPING, ("launch again later", *STOP))),
+    Unhealthy: (Rule(ALWAYS, State.STOPPING, ("note what is wrong", *STOP)),),
     Exited: AFTER_EXIT,
 }
 
@@ -105,6 +108,8 @@ LEAVING: Final[Rows] = {
     Requirements: (Rule("wanted, requirement gone", None, ("launch again later",)), *IGNORE),
     HandedOver: IGNORE,
     BecameReady: IGNORE,
+    Unhealthy: IGNORE,
+    Extend: IGNORE,
     Exited: AFTER_STOP,
 }
 
@@ -147,12 +152,14 @@ STATES: Final[dict[State, Rows]] = {
     State.RUNNING: {
         **UP,
         BecameReady: (Rule(ALWAYS, State.READY, BECOME_READY),),
+        Extend: (Rule(ALWAYS, None, ("extend ready timer",)),),
         Adopted: (Rule("ready", State.READY, BECOME_READY), Rule(ALWAYS, None, ("probe", "ready timer"))),
         Deadline: (Rule(ALWAYS, State.STOPPING, ("report worker.ready_timeout", *STOP)),),
     },
     State.READY: {
         **UP,
         BecameReady: IGNORE,
+        Extend: IGNORE,
         Adopted: IGNORE,
         Deadline: (Rule(ALWAYS, None, ("settle", "report worker.stable")),),
     },
@@ -163,6 +170,7 @@ STATES: Final[dict[State, Rows]] = {
             Rule("SIGKILL", None, ("kill tree",)),
             Rule("not killed yet", None, ("send signal",)),
         ),
+        Extend: (Rule("not killed yet", None, ("extend grace timer",)), *IGNORE),
         Adopted: (Rule("killed already", None, ("kill tree",)), *IGNORE),  # the last daemon may not have come to it
         Deadline: (
             Rule("killed already", State.UNKILLABLE, ("report worker.unkillable",)),
@@ -183,8 +191,8 @@ WAITS_FOR: Final[dict[State, tuple[type[Event], ...]]] = {
     State.STOPPED: (Start, Restart),
     State.WAITING: (Requirements,),
     State.CREATING: (HandedOver, Exited),  # the launcher has the set-up time-out
-    State.RUNNING: (BecameReady, Exited, Deadline),
-    State.READY: (Exited, Deadline),  # Deadline until the run counts as stable
+    State.RUNNING: (BecameReady, Unhealthy, Exited, Deadline),
+    State.READY: (Unhealthy, Exited, Deadline),  # Deadline until the run counts as stable
     State.STOPPING: (Exited, Deadline),
     State.BACKOFF: (Deadline,),
     State.COMPLETED: (Start, Restart),

@@ -3,10 +3,10 @@
 from msgspec.structs import replace
 
 from supervisor.policy.actions import Action, Level, Report
-from supervisor.policy.events import Deadline, Event, Exited, Kill, Requirements, Restart, Start, Stop
+from supervisor.policy.events import Deadline, Event, Exited, Kill, Requirements, Restart, Start, Stop, Unhealthy
 from supervisor.policy.rules import Rules
 from supervisor.policy.states import State, Status
-from supervisor.policy.verdict import READY_TIMEOUT
+from supervisor.policy.verdict import READY_TIMEOUT, UNHEALTHY
 from supervisor.spec.records import ExitRecord
 
 
@@ -40,6 +40,8 @@ class Turn:
         match self.event:
             case Start(by=by) | Stop(by=by) | Restart(by=by) | Kill(by=by) | Requirements(why=by):
                 return by
+            case Unhealthy():
+                return UNHEALTHY
             case Deadline():
                 return READY_TIMEOUT if self.before.state is State.RUNNING else "grace"
             case _:

@@ -10,6 +10,7 @@ from supervisor.policy.states import State, Status
 from supervisor.spec.model import ExitName
 from supervisor.spec.records import ExitRecord
 
+UNHEALTHY = "unhealthy"  # status.requested_by of a worker stopped for what its probe saw; in its record the cause
 READY_TIMEOUT = "ready-timeout"  # requested_by of a worker stopped because it did not become ready
 
 # After one of these an exit is put down to whoever sent it; after others (SIGHUP, SIGUSR1) only a death by that signal.
@@ -56,12 +57,18 @@ def is_clean(record: ExitRecord, rules: Rules, *, stop_signal_sent: bool) -> boo
 
 
 def complete_exit(status: Status, record: ExitRecord, rules: Rules) -> ExitRecord:
-    """Fill in `requested_by` and `clean`, from the status before the exit. A ready time-out is never clean."""
+    """Fill in `requested_by` and `clean`, from the status before the exit. A ready time-out is never clean.
+
+    Of a worker that was stopped because it was unhealthy, that is the cause, and nobody's request.
+    """
     stopping = status.state in {State.STOPPING, State.UNKILLABLE}
     requested_by = status.requested_by
     sent = status.kill_signal
     if not stopping and sent is not None and sent not in ENDING_SIGNALS | {signal_name(rules.stop_signal)}:
         requested_by = requested_by if record.signal == sent else None
+    if requested_by == UNHEALTHY:
+        cause = "unhealthy" if record.cause in ("exit", "signal") else record.cause
+        return replace(record, cause=cause, probe=status.unhealthy, requested_by=None, clean=False)
     timed_out = requested_by == READY_TIMEOUT
     clean = not timed_out and is_clean(record, rules, stop_signal_sent=stopping)
     return replace(record, requested_by=requested_by, clean=clean)
@@ -98,6 +105,8 @@ def describe(record: ExitRecord, *, timed_out: bool = False) -> str:
             return f"signal {record.signal}" + (f" in {record.syscall}" if record.syscall else "")
         case "network":
             return "network gone"
+        case "unhealthy":
+            return f"unhealthy: {record.probe}" if record.probe else "unhealthy"
         case "setup":
             errno = f" ({record.errno})" if record.errno else ""
             return f"set-up failed in {record.phase or 'an unknown phase'}{errno}"

@@ -94,10 +94,10 @@ def _give(
     kept: dict[str, BridgeLines] = {}
     for name, bridge in wanted.items():
         lines = before.bridges.get(name)
-        elsewhere = [IPv4Network(kept[other].subnet) for other in kept]
-        elsewhere += [one.subnet for other, one in wanted.items() if one.subnet is not None and other != name]
+        known = {other: IPv4Network(one.subnet) for other, one in {**before.bridges, **kept}.items()}
+        known |= {other: one.subnet for other, one in wanted.items() if one.subnet is not None}
         try:
-            own = _place(bridge, lines, elsewhere)
+            own = _place(bridge, lines, [known[other] for other in known if other in wanted and other != name])
         except _Unplaced as error:
             errors |= dict.fromkeys(bridge.instances, (error.errno_name, str(error)))
             if lines is not None:
@@ -121,7 +121,7 @@ def _place(bridge: Bridge, lines: BridgeLines | None, elsewhere: Iterable[IPv4Ne
     there = _interface(bridge.name)
     if bridge.subnet is not None:
         subnet = bridge.subnet
-    elif lines is not None:
+    elif lines is not None and not any(other.overlaps(IPv4Network(lines.subnet)) for other in elsewhere):
         subnet = IPv4Network(lines.subnet)
     elif there is not None and there.network.prefixlen in PREFIXES:
         subnet = there.network

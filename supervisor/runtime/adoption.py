@@ -8,7 +8,7 @@ import trio
 
 from supervisor.policy.restart import LIVE, Exited, Restart, State
 from supervisor.runtime import pasta
-from supervisor.runtime.execution import PART
+from supervisor.runtime.execution import PART, PROBE
 from supervisor.runtime.incarnation import Incarnation
 from supervisor.runtime.instance import Instance
 from supervisor.runtime.keeper_link import HeldWorker, KeeperLink
@@ -51,6 +51,7 @@ async def adopt(
         instance, number = instances[name], state.status.incarnation
         if name in alive:
             incarnation = instance.incarnation = Incarnation(instance, number)
+            instance.monitor.restore(state.health, state.said)
             instance.paused_at = state.paused_at  # its cgroup has the last word
             incarnation.adopt(alive[name], keeper, state.started_at, state.exec_at)  # before the old deadline may fire
             services.nursery.start_soon(incarnation.resume, alive[name], helpers.get(alive[name].name))
@@ -79,7 +80,7 @@ async def _end_stray(worker: HeldWorker, keeper: KeeperLink, services: Services)
     child = Child(worker.name, worker.pid, worker.pidfd, keeper)
     cgroup = services.keepers.cgroups.cgroup(worker.name)
     if worker.exit is None:
-        event = "exec.stray" if f"/{PART}" in worker.name else "worker.stray"
+        event = "exec.stray" if f"/{PART}" in worker.name or f"/{PROBE}" in worker.name else "worker.stray"
         services.bus.publish(event, "warning", name=worker.name, pid=worker.pid)
         kill_tree(child, own_pid_namespace=False, cgroup=cgroup)
         with trio.move_on_after(STRAY_TIMEOUT_S):

@@ -1,5 +1,6 @@
 """Sandboxes on bridges: what is done for `net.attach`, at their end, at the daemon's start and at its end."""
 
+import errno
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -10,6 +11,7 @@ from supervisor.runtime import bridge_devices as devices
 from supervisor.spec.facts import BridgePort
 
 T = TypeVar("T")
+Publish = Callable[..., None]
 INTERVAL_S = 0.05
 LONGEST_S = 2.0  # for a port that is about to go; the kernel needs some 0.1 s for a network namespace
 
@@ -33,8 +35,11 @@ class Port:
         while True:
             try:
                 await _in_thread(devices.connect, self._place, self._alias, namespace, inner_name)
-            except devices.Taken as taken:
-                if not self._is_passing(taken.alias) or trio.current_time() > deadline:
+            except OSError as error:
+                passing = error.errno == errno.ENODEV or (
+                    isinstance(error, devices.Taken) and self._is_passing(error.alias)
+                )
+                if not passing or trio.current_time() > deadline:
                     raise
             else:
                 return
@@ -60,14 +65,22 @@ async def _in_thread(function: Callable[..., T], *arguments: object) -> T:
     return await trio.to_thread.run_sync(function, *arguments, limiter=_one_at_a_time)
 
 
-async def sweep(owner: str, held: set[str]) -> list[str]:
-    """Remove what an earlier daemon of this owner left of incarnations that are not held any more: their names."""
-    if not any(devices.address_of_port(name) for name in interface.names()):
-        return []
-    return await _in_thread(devices.sweep, owner, lambda name: name in held or name in _connected)
+async def sweep(owner: str, held: set[str], publish: Publish) -> None:
+    """Remove what an earlier daemon of this owner left of incarnations that are not held any more."""
+    if owner and any(devices.address_of_port(name) for name in interface.names()):
+        try:
+            swept = await _in_thread(devices.sweep, owner, lambda name: name in held or name in _connected)
+        except OSError as error:
+            publish("bridge.failed", "error", error=str(error))
+        else:
+            if swept:
+                publish("bridge.swept", "warning", incarnations=swept)
 
 
-async def remove_unused(names: set[str]) -> None:
-    """Remove bridges of ours that nobody is on any more. OSError."""
+async def remove_unused(names: set[str], publish: Publish) -> None:
+    """Remove bridges of ours that nobody is on any more."""
     if names.intersection(interface.names()):
-        await _in_thread(devices.remove_unused, names)
+        try:
+            await _in_thread(devices.remove_unused, names)
+        except OSError as error:
+            publish("bridge.failed", "error", error=str(error))

@@ -63,10 +63,12 @@ def connect(port: BridgePort, alias: str, namespace: int, inner_name: str) -> No
             raise
         index = links.link("get", ifname=name)[0]["index"]
         try:
-            links.link("set", index=index, ifalias=alias)  # the kernel overlooks it where a device is made
-            links.link("set", index=index, master=bridge, state="up")
+            # The kernel overlooks an alias where a device is made.
+            links.link("set", index=index, ifalias=alias, master=bridge, state="up")
         except BaseException:
             links.link("del", index=index)
+            if _find(links, port.bridge) is None:
+                raise OSError(errno.ENODEV, f"{port.bridge} was removed meanwhile") from None
             raise
 
 
@@ -84,7 +86,8 @@ def sweep(owner: str, is_known: Callable[[str], bool]) -> list[str]:
         removed = []
         for link in links.get_links():
             words = (link.get("ifalias") or "").split()
-            if _PORT.fullmatch(link.get("ifname") or "") and words[:2] == [ALIAS, owner] and not is_known(words[2]):
+            ours = address_of_port(link.get("ifname") or "") is not None and words[:2] == [ALIAS, owner]
+            if ours and len(words) == 3 and not is_known(words[2]):
                 _remove(links, link)
                 removed.append(words[2])
         return removed
@@ -109,8 +112,8 @@ def _links() -> Iterator[Links]:
             yield links
     except OSError:
         raise
-    except Exception as error:  # whatever befalls it, the fleet goes on
-        code = getattr(error, "code", errno.EIO)
+    except Exception as error:  # noqa: BLE001  (whatever befalls it, the fleet goes on)
+        code = getattr(error, "code", errno.ENOENT if isinstance(error, ImportError) else errno.EIO)
         raise OSError(code, f"pyroute2: {error}") from None
 
 

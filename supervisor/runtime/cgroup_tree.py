@@ -5,6 +5,7 @@ nsvisor-workers-….scope/        the delegated scope, or below our own cgroup a
 └─ web-0#17/
 """
 
+import errno
 import os
 import time
 from collections.abc import Collection, Iterator
@@ -45,11 +46,13 @@ class CgroupTree:
 
     def remove(self) -> None:
         """Once the keeper has left. A scope is its service manager's to remove."""
-        if self.directory is not None:
-            with suppress(OSError):
-                os.rmdir(os.path.join(self.directory, LEAF))
-                if not _is_scope(self.directory):
-                    os.rmdir(self.directory)
+        if self.directory is None:
+            return
+        deadline = time.monotonic() + SWEEP_TIMEOUT_S
+        paths = [os.path.join(self.directory, LEAF), *([] if _is_scope(self.directory) else [self.directory])]
+        # Of a keeper that is not our child we have seen the socket's end, and it leaves its cgroup a moment later.
+        while any(not _remove(path) for path in paths) and time.monotonic() < deadline:
+            time.sleep(0.002)
 
 
 NO_TREE = CgroupTree(None, CgroupFacts(reason="there is no keeper yet"))
@@ -154,6 +157,15 @@ def _sweep_dead(here: str) -> None:
         deadline = time.monotonic() + SWEEP_TIMEOUT_S
         while not old.remove() and time.monotonic() < deadline:
             time.sleep(0.002)
+
+
+def _remove(path: str) -> bool:
+    """Whether it is gone."""
+    try:
+        os.rmdir(path)
+    except OSError as error:
+        return error.errno == errno.ENOENT
+    return True
 
 
 def _is_alive(pid: str) -> bool:

@@ -7,22 +7,27 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
 from supervisor.policy.restart import State
+from supervisor.runtime.cgroup import Cgroup
 from supervisor.runtime.incarnation import Incarnation, no_plan
-from supervisor.runtime.instance import Instance
 from supervisor.runtime.keeper_link import ExitStatus, KeeperGoneError
 from supervisor.runtime.kill import kill_tree
 from supervisor.runtime.launcher import Child, LaunchOrder, launch, send_signal
 from supervisor.runtime.setup_record import SetupRecord
 from supervisor.sandbox.exec_plan import Command, compile_exec
 from supervisor.sandbox.ids import PlanError
+from supervisor.sandbox.steps.cgroup import cgroup_steps
 from supervisor.spec.records import PhaseRecord
 
+if TYPE_CHECKING:
+    from supervisor.runtime.instance import Instance
+
 PART = "exec-"  # of the name in the keeper
+PROBE = "probe-"  # the same, of a probe: nobody's client, told by what it finds, in a cgroup of its own
 HANGUP_GRACE_S = 1.0  # between SIGHUP and SIGKILL
 LAST_BREATH_S = 0.1
 PIDFD_SIGNAL_PROCESS_GROUP = 4  # Linux 6.9
@@ -53,17 +58,17 @@ class Caller(NamedTuple):
 class Execution:
     """One of them. Bound to the incarnation that lives when it is made: NotUpError where none does."""
 
-    def __init__(self, instance: Instance, command: Command, caller: Caller) -> None:
+    def __init__(self, instance: "Instance", command: Command, caller: Caller, part: str = PART) -> None:
         current = instance.incarnation
         if current is None or current.child is None or current.exec_at is None or instance.status.state not in UP:
             raise NotUpError(f"cannot exec in {instance.name}: it is {instance.status.state.value}")
-        if instance.paused:  # what is born in its cgroup would not move
-            raise NotUpError(f"cannot exec in {instance.name}: it is paused; nsvisor unpause {instance.name}")
         if instance.paused:  # the command would be frozen, too
             raise NotUpError(f"cannot exec in {instance.name}: it is paused; nsvisor unpause {instance.name}")
         self.instance = instance
         self.command = command
         self.caller = caller
+        self._part = part
+        self._cgroup: Cgroup | None = None  # a probe's
         self.number = next(_numbers)
         self.incarnation = current.number
         self.child: Child | None = None
@@ -92,12 +97,14 @@ class Execution:
             on_child=self._on_child,
             on_terminal=on_terminal,
             hidden=True,
-            part=f"{PART}{self.number}",
+            part=f"{self._part}{self.number}",
         )
         record = SetupRecord(plan, self.incarnation, services.facts)
         now = time.monotonic_ns()
         try:
-            if self._current.cgroup is not None:
+            if self._part == PROBE:
+                order.cgroup_fd = self._make_cgroup()
+            elif self._current.cgroup is not None:
                 order.cgroup_fd = os.open(self._current.cgroup.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             record, _ = await launch(order, await services.keepers.current(), services.facts, self._pids)
         except KeeperGoneError as error:
@@ -109,6 +116,7 @@ class Execution:
                 os.close(order.cgroup_fd)
         if record.failure is not None or self.child is None:
             await self._until_reaped()
+            await self.end()
             raise self._failed(record.failure or record.fail_unfinished(errno_name="", message="it was not forked"))
         self._publish(
             "exec.started",
@@ -121,6 +129,31 @@ class Execution:
             by_pid=self.caller.pid,
         )
         return self.child.pid
+
+    def _make_cgroup(self) -> int:
+        """With the worker's own limits; a descriptor of it, or -1 where there are no cgroups. OSError."""
+        instance, tree = self.instance, self.instance.services.keepers.cgroups
+        cgroup = tree.cgroup(f"{instance.name}#{self.incarnation}-{self._part}{self.number}")
+        if self._current.cgroup is None or cgroup is None:
+            return -1
+        try:
+            steps = cgroup_steps(instance.worker, instance.services.facts)
+        except PlanError:  # the worker was launched where there was more
+            steps = []
+        words = [str(word) for step in steps for word in step.arguments]
+        cgroup.create(list(zip(words[::2], words[1::2], strict=True)))
+        self._cgroup = cgroup
+        return os.dup(cgroup.fd)
+
+    async def end(self) -> None:
+        """Kill it and all that it has left behind, and wait until they are gone."""
+        if self.child is not None:
+            kill_tree(self.child, own_pid_namespace=False, cgroup=self._cgroup)
+            await self._until_reaped()
+        if self._cgroup is not None:
+            self._cgroup.close()
+            await self._cgroup.finish()
+            self._cgroup = None
 
     def _on_child(self, child: Child) -> None:
         self.child = child
@@ -207,6 +240,8 @@ class Execution:
             os.close(self._worker_pidfd)
 
     def _publish(self, event: str, level: str, **fields: object) -> None:
+        if self._part == PROBE:
+            return
         self.instance.services.bus.publish(
             event,
             level,

@@ -24,12 +24,11 @@ from supervisor.spec.errors import ConfigError
 from supervisor.spec.model import Fleet, instance_names
 from supervisor.spec.names import UnknownName, nearest
 from supervisor.telemetry.bus import EventBus
-from supervisor.telemetry.cgroup_usage import brief_usage
 from supervisor.telemetry.metrics import InstanceSample
 
 SHUTDOWN = "shutdown"  # who stopped an instance that the next daemon is to start again
 AT_REST = (*TERMINAL, State.UNKILLABLE)
-Condition = Literal["ready", "stopped", "exited"]
+Condition = Literal["ready", "healthy", "stopped", "exited"]
 
 
 def _holds_up(instance: Instance) -> bool:
@@ -207,12 +206,14 @@ class FleetRuntime:
         chosen = self.select(names)
         met: dict[str, Callable[[Instance], bool]] = {
             "ready": lambda one: one.is_up,
+            "healthy": lambda one: one.is_healthy,
             "stopped": lambda one: one.status.state in TERMINAL,
             "exited": lambda one: not one.may_have_child,
         }
         with trio.move_on_after(float("inf") if timeout_s is None else timeout_s):
             hopeless = {
                 "ready": (State.FAILED, State.STOPPED),  # only a request leaves these
+                "healthy": (State.FAILED, State.STOPPED),
                 "stopped": (State.UNKILLABLE,),  # a process of it lives
             }.get(condition, ())
             await self._until(
@@ -342,11 +343,11 @@ class FleetRuntime:
                 log_bytes=one.output.read_bytes,
                 lost_bytes=one.output.lost_bytes,
                 lost_lines=one.output.lost_lines,
-                memory_bytes=usage.memory_bytes,
-                cpu_s=usage.cpu_s,
+                uptime_s=one.uptime_s,
+                cgroup=one.cgroup_path,
+                pid=one.pid,
             )
             for one in self.instances.values()
-            for usage in [brief_usage(one.cgroup_path)]
         ]
 
     async def report_status(self) -> None:

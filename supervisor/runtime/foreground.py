@@ -14,6 +14,7 @@ import trio
 from msgspec.structs import replace
 
 from supervisor.kernel.process import PR_SET_PDEATHSIG, prctl
+from supervisor.runtime.bridge import remove_unused
 from supervisor.runtime.cgroup import Figures
 from supervisor.runtime.cgroup_tree import NO_TREE, SCOPE, prepare
 from supervisor.runtime.keeper_link import ExitStatus, KeeperGoneError, KeeperLink
@@ -54,6 +55,7 @@ class Outcome(msgspec.Struct):
 class Extras(msgspec.Struct, frozen=True):
     """What a worker of the daemon's has not."""
 
+    index: int | None = None  # 0: as the first instance of a worker, else nothing is replaced
     pass_fds: tuple[int, ...] = ()  # handed on under their numbers
     time_limit_s: float | None = None
     status_fd: int | None = None  # told of the first process and of the end, a JSON object a line
@@ -112,6 +114,7 @@ async def run_foreground(
                 _tell(extras, status)
                 figures = await cgroup.finish() if cgroup is not None else figures
                 await network.end()
+                await remove_unused({place.bridge for place in facts.ports.values()}, _say_failure)
                 if terminal is not None:
                     await terminal.drained()
                 if child is not None:
@@ -179,8 +182,7 @@ class _Timer:
         if self._limit_s is None:
             return
         await trio.sleep(self._limit_s)
-        self.over = True
-        send_signal(child.pidfd, signal_number(self._worker.stop.signal))
+        self.over = send_signal(child.pidfd, signal_number(self._worker.stop.signal))
         await trio.sleep(self._worker.stop.grace_s)
         kill_tree(child, own_pid_namespace=self._worker.namespaces.pid is True)
 
@@ -199,6 +201,10 @@ class _Listener:
         if send_signal(self._children[0].pidfd, 0):
             print(f"network: {why}; the command is killed", file=sys.stderr)
             kill_tree(self._children[0], own_pid_namespace=False)
+
+
+def _say_failure(event: str, _level: str, **fields: object) -> None:
+    print(f"{event}: {fields['error']}", file=sys.stderr)
 
 
 async def _forward(signals: AsyncIterator[int], children: list[Child], terminal: Terminal | None) -> None:

@@ -6,16 +6,11 @@ from contextlib import suppress
 
 import msgspec
 
-from supervisor.spec.records import ExitRecord, LaunchRecord
+from supervisor.spec.records import ExitRecord, LaunchRecord, Remembered, Timings, Usual
+from supervisor.spec.usual import usual, with_launch
 
 EXITS = 20
 LAUNCHES = 2  # the last one, and the last one that failed
-
-
-class _Kept(msgspec.Struct):
-    incarnation: int = 0  # the highest number given out
-    launches: tuple[LaunchRecord, ...] = ()
-    exits: tuple[ExitRecord, ...] = ()
 
 
 class History:
@@ -25,20 +20,29 @@ class History:
         self._path = os.path.join(directory, f"{instance}.json")
         self.launches: deque[LaunchRecord] = deque(maxlen=LAUNCHES)
         self.exits: deque[ExitRecord] = deque(maxlen=EXITS)
+        self.timings = Timings()
         self.incarnation = 0
         self.error: OSError | None = None
         with suppress(OSError, msgspec.DecodeError, RecursionError), open(self._path, "rb") as file:
-            kept = msgspec.json.decode(file.read(), type=_Kept)
+            kept = msgspec.json.decode(file.read(), type=Remembered)
             self.incarnation = kept.incarnation
             self.launches.extend(kept.launches)
             self.exits.extend(kept.exits)
+            self.timings = kept.timings
 
     def add_launch(self, record: LaunchRecord) -> None:
         """Keep the last launch, and beside it the last that failed."""
         failed = [kept for kept in self.launches if kept.outcome != "ok"][-1:]
         self.launches.clear()
         self.launches.extend([*failed, record])
+        if record.outcome == "ok":
+            self.timings = with_launch(self.timings, record)
         self.incarnation = max(self.incarnation, record.incarnation)
+
+    @property
+    def usual(self) -> Usual | None:
+        """What to compare the last launch with."""
+        return usual(self.launches[-1], self.timings) if self.launches else None
 
     def add_exit(self, record: ExitRecord) -> None:
         """Keep an exit."""
@@ -46,7 +50,7 @@ class History:
 
     def save(self) -> None:
         """Replace the file as a whole, or leave it and say in `error` why."""
-        kept = _Kept(self.incarnation, tuple(self.launches), tuple(self.exits))
+        kept = Remembered(self.incarnation, tuple(self.launches), tuple(self.exits), self.timings)
         beside = f"{self._path}.new"
         try:
             fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)

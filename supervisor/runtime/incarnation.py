@@ -4,24 +4,29 @@ import errno
 import os
 import select
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
 from msgspec.structs import replace
 
 from supervisor.policy.restart import Adopted, Exited, HandedOver, State
+from supervisor.runtime import notify_socket
+from supervisor.runtime.capture import capture, open_pipes, unread_bytes
 from supervisor.runtime.cgroup import Cgroup, Figures, with_figures
 from supervisor.runtime.keeper_link import ExitStatus, HeldWorker, KeeperGoneError, KeeperLink
 from supervisor.runtime.kill import kill_tree
 from supervisor.runtime.launcher import Child, LaunchOrder, launch, send_signal
 from supervisor.runtime.network import Network
-from supervisor.runtime.output import Stream, capture, open_pipes
+from supervisor.runtime.output import Stream
 from supervisor.runtime.secrets import answer_secrets
 from supervisor.runtime.setup_record import SetupRecord
 from supervisor.runtime.sigsys import explain_sigsys
 from supervisor.sandbox.ids import PlanError
+from supervisor.sandbox.notify import socket_path
 from supervisor.sandbox.plan import Plan, Step, compile_plan
 from supervisor.spec.forms import signal_number
+from supervisor.spec.instances import notify_variables
 from supervisor.spec.records import Cause, ExitRecord, PhaseRecord
 
 if TYPE_CHECKING:
@@ -43,11 +48,13 @@ class Incarnation:
         self.exec_at: float | None = None  # the same, CLOCK_MONOTONIC
         self.cgroup: Cgroup | None = None
         self._network: Network | None = None
-        self._network_failed = False
+        self._network_failed: str | None = None  # why
         self._figures = Figures()  # of its cgroup, once it has ended
         self._plan: Plan | None = None  # as launched, by this daemon
         self._doomed = False  # killed before there was anything to kill
         self._waiting = trio.CancelScope()  # for a launch slot
+        self._notify_fd = -1  # where it says that it is ready, and more
+        self._notify_hidden = False  # from everybody outside its mount namespace
         self._verbose = instance.status.failures > 0 or not instance.launches or instance.launches[-1].outcome != "ok"
 
     @property
@@ -120,12 +127,23 @@ class Incarnation:
             self._after_failure(record, None)
             return
         stdout, stdout_writer, stderr, stderr_writer = pipes
+        kept = [stdout, stderr]
+        try:
+            kept += self._open_notify()
+        except OSError as error:
+            record = SetupRecord(plan, self.number, services.facts)
+            now = time.monotonic_ns()
+            self._on_phase(record.fail(Step("clone"), now, now, _errno_name(error), "bind", str(error)))
+            for fd in pipes:
+                os.close(fd)
+            self._after_failure(record, None)
+            return
         order = LaunchOrder(
             plan=plan,
             incarnation=self.number,
             stop=(signal_number(instance.worker.stop.signal), instance.worker.stop.grace_s),
             stdio=(services.null_fd, stdout_writer, stderr_writer),
-            keep=[stdout, stderr],
+            keep=kept,
             timeout_s=instance.worker.setup_timeout_s,
             on_phase=self._on_phase,
             on_child=self._on_child,
@@ -139,7 +157,9 @@ class Incarnation:
             slot.set()
             ends = self._read_output(readers, stdout, stderr)
             if record.failure is None and record.handed_over_ns is not None:
+                self._hide_notify()
                 self._handed_over(record)
+                self._listen(readers)
                 status = await self._watch()
                 await self._drain(ends)
                 await self._exited(status)
@@ -150,7 +170,7 @@ class Incarnation:
                 await self._drain(ends)
                 self._after_failure(record, failed_status)
             readers.cancel_scope.cancel()
-        await self._let_go([stdout, stderr])
+        await self._let_go(kept)
 
     async def _try_keepers(self, order: LaunchOrder, writers: list[int]) -> SetupRecord:
         """Launch; where the keeper dies under it, so does the sandbox: ask the replacement."""
@@ -255,6 +275,7 @@ class Incarnation:
         self._own_pid_namespace = False  # the configuration may have been another when it was launched
         if self.cgroup is not None and self.cgroup.is_frozen():
             instance.paused_at = instance.paused_at or time.monotonic()
+            instance.monitor.paused()
         else:
             instance.paused_at = None
         self.started_at, self.exec_at = started_at, exec_at
@@ -269,6 +290,8 @@ class Incarnation:
             pid=held.pid,
         )
         instance.handle(Adopted(self.number, ready=instance.status.ready_at is not None))
+        if instance.status.state is State.READY:
+            instance.monitor.watch()
 
     async def resume(self, held: HeldWorker, helper: HeldWorker | None = None) -> None:
         """Go on with it, and with the program beside it that connects its network."""
@@ -279,7 +302,11 @@ class Incarnation:
             self._network.adopt_port(held.name)
             if helper is not None and self.child is not None:
                 self._network.adopt(helper, self.child.keeper)
-            ends = self._read_output(readers, *held.kept)
+            ends = self._read_output(readers, *held.kept[:2])
+            if len(held.kept) > 2 and not interrupted:
+                self._notify_fd = held.kept[2]
+                self._notify_hidden = instance.worker.namespaces.mount is True
+                self._listen(readers)
             if interrupted:  # its channel broke with its daemon; how far it had come, nobody knows
                 self.kill()
             status = await self._watch()
@@ -292,6 +319,24 @@ class Incarnation:
         await self._let_go(held.kept)
 
     # -- both -------------------------------------------------------------------------------------------------------
+
+    def _open_notify(self) -> list[int]:
+        """The socket for sd_notify(3), where it is asked for. OSError."""
+        facts = self.instance.services.facts
+        if notify_variables(self.instance.worker) is not None:
+            self._notify_fd = notify_socket.open_socket(socket_path(facts, self.instance.name))
+            return [self._notify_fd]
+        return []
+
+    def _hide_notify(self) -> None:
+        if self._notify_fd >= 0 and self.instance.worker.namespaces.mount is True:
+            notify_socket.hide(socket_path(self.instance.services.facts, self.instance.name))
+            self._notify_hidden = True
+
+    def _listen(self, readers: trio.Nursery) -> None:
+        if self._notify_fd >= 0 and self.pid is not None:
+            listen = partial(self.instance.monitor.notices.listen, private=self._notify_hidden)
+            readers.start_soon(listen, self._notify_fd, self.number, self.pid)
 
     def _read_output(self, readers: trio.Nursery, *fds: int) -> list[trio.Event]:
         ends = []
@@ -326,7 +371,7 @@ class Incarnation:
         """Kill it: cut off from what it serves it would look well to itself and to us."""
         if self.child is None or self.child.keeper.gone.is_set() or _has_ended(self.child):
             return  # both have ended, one as the other's consequence
-        self._network_failed = True
+        self._network_failed = why
         self._publish("network.failed", "error", error=why)
         kill_tree(self.child, own_pid_namespace=self._own_pid_namespace, cgroup=self.cgroup)
 
@@ -353,13 +398,14 @@ class Incarnation:
             )
 
     async def _drain(self, ends: list[trio.Event]) -> None:
+        self.instance.output.hurry()
         with trio.move_on_after(DRAIN_S):
             for end in ends:
                 await end.wait()
 
     async def _exited(self, status: ExitStatus | None) -> None:
         cause: Cause = "unknown" if status is None else "signal" if status.signal else "exit"
-        if status is not None and self._network_failed:
+        if status is not None and self._network_failed is not None:
             cause = "network"
         uptime_s = time.monotonic() - self.exec_at if self.exec_at is not None else 0.0
         record = ExitRecord(
@@ -370,6 +416,7 @@ class Incarnation:
             code=status.code if status else None,
             signal=status.signal if status else None,
             core_dumped=status.core_dumped if status else False,
+            reason=self._network_failed,
             stderr_tail=self.instance.output.tail("stderr"),
         )
         if record.signal == "SIGSYS":
@@ -387,6 +434,7 @@ class Incarnation:
 
     async def _let_go(self, fds: list[int]) -> None:
         """Only now, that the exit is told and the state kept: let the keeper forget."""
+        self.instance.output.leave_unread(sum(map(unread_bytes, fds)))
         for fd in fds:
             os.close(fd)
         if self.child is not None:

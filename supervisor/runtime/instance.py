@@ -14,10 +14,11 @@ from contextlib import suppress
 import trio
 from msgspec.structs import replace
 
+from supervisor.policy.health import Health, Said
 from supervisor.policy.restart import (
     LIVE,
+    READY_TIMEOUT,
     Action,
-    BecameReady,
     Deadline,
     Event,
     Exited,
@@ -35,14 +36,14 @@ from supervisor.policy.restart import (
 )
 from supervisor.runtime.history import History
 from supervisor.runtime.incarnation import Incarnation
+from supervisor.runtime.monitor import Monitor
 from supervisor.runtime.output import OutputWriter
-from supervisor.runtime.ready import ProbeError, tcp_ready
 from supervisor.runtime.services import Services
 from supervisor.runtime.state import InstanceState, digest
 from supervisor.spec import remedies
 from supervisor.spec.forms import signal_number
 from supervisor.spec.model import Worker
-from supervisor.spec.records import ExitRecord, LaunchRecord
+from supervisor.spec.records import ExitRecord, LaunchRecord, Usual
 
 PAUSABLE = (State.RUNNING, State.READY)
 
@@ -66,8 +67,11 @@ class Instance:
         self._digest = digest(worker)
         self.history = History(services.history_directory, name)
         self.status = initial(time.monotonic(), self.history.incarnation)
-        self.output = OutputWriter(name, services.log_directory, worker.log, services.bus)
+        self.output = OutputWriter(
+            name, services.log_directory, worker.log, services.bus, services.nursery.start_soon, worker.name
+        )
         self.incarnation: Incarnation | None = None
+        self.monitor = Monitor(self)
         self.next_worker: Worker | None = None  # a reload's, from the next launch on
         self.removed = False
         self.paused_at: float | None = None  # CLOCK_MONOTONIC
@@ -76,7 +80,6 @@ class Instance:
         self._queue: deque[Event] = deque()
         self._busy = False
         self._timer = trio.CancelScope()
-        self._probe_scope = trio.CancelScope()
         self._random = random.Random()  # noqa: S311  (jitter)
 
     @property
@@ -88,6 +91,12 @@ class Instance:
     def started_at(self) -> float | None:
         """Wall clock, of the running incarnation's exec."""
         return self.incarnation.started_at if self.incarnation is not None else None
+
+    @property
+    def uptime_s(self) -> float | None:
+        """Of the running incarnation, since its exec."""
+        exec_at = self.incarnation.exec_at if self.incarnation is not None else None
+        return None if exec_at is None else time.monotonic() - exec_at
 
     @property
     def cgroup_path(self) -> str | None:
@@ -106,9 +115,29 @@ class Instance:
         return self.history.exits
 
     @property
+    def usual(self) -> Usual | None:
+        """What to compare the last launch with."""
+        return self.history.usual
+
+    @property
     def log_path(self) -> str | None:
         """Where its output goes, if to a file."""
         return self.output.path
+
+    @property
+    def health(self) -> Health | None:
+        """By its health probe, while it is ready."""
+        return self.monitor.health
+
+    @property
+    def said(self) -> Said:
+        """By sd_notify(3)."""
+        return self.monitor.notices.said
+
+    @property
+    def probe_seen(self) -> str | None:
+        """By the last probe for readiness, until it is ready."""
+        return self.monitor.seen
 
     async def run_timer(self) -> None:
         """Deliver the one deadline, whenever it has come."""
@@ -137,6 +166,7 @@ class Instance:
         if self.paused:
             return
         self.paused_at = time.monotonic()
+        self.monitor.paused()
         self._set_timer()
         try:
             await current.pause()
@@ -164,6 +194,7 @@ class Instance:
             deadline = self.status.deadline + time.monotonic() - self.paused_at
             self.status = replace(self.status, deadline=deadline)
         self.paused_at = None
+        self.monitor.resumed()
         self._set_timer()
 
     def _tell_pause(self, event: str) -> None:
@@ -208,16 +239,20 @@ class Instance:
         status, actions = step(self.status, event, self.rules, time.monotonic(), self._random.random())
         if status is self.status and not actions:
             return
-        self.status = status
+        before, self.status = self.status.state, status
         self.save()
         for action in actions:
             self._do(action)
+        if status.state is State.READY and before is not State.READY:
+            self.monitor.watch()
         self._changed(self)
 
     def _note_exit(self, record: ExitRecord) -> ExitRecord:
         self.paused_at = None
         record = complete_exit(self.status, record, self.rules)
-        self._probe_scope.cancel()
+        if record.requested_by == READY_TIMEOUT:
+            record = replace(record, probe=self.monitor.seen)
+        self.monitor.begin()
         self.services.publish_exit(self, record)
         self.history.add_exit(record)
         self.keep_history()
@@ -233,6 +268,7 @@ class Instance:
         match action:
             case Launch(incarnation=number):
                 self._adopt_next_spec()
+                self.monitor.begin()
                 self.incarnation = Incarnation(self, number)
                 self.services.nursery.start_soon(self.incarnation.live)
             case Signal(signal=name):
@@ -244,7 +280,7 @@ class Instance:
                 if self.incarnation is not None:
                     self.incarnation.kill()
             case Probe(incarnation=number):
-                self.services.nursery.start_soon(self._probe, number)
+                self.monitor.probe(number)
             case Report(event=event, level=level, fields=fields):
                 about = {"incarnation": self.status.incarnation, **fields}
                 self.services.bus.publish(event, level, worker=self.worker.name, instance=self.name, **about)
@@ -256,26 +292,15 @@ class Instance:
     def respec(self, worker: Worker) -> None:
         """Follow another spec from now on."""
         self.next_worker = None
-        if worker.log != self.worker.log:
+        if (worker.name, worker.log) != (self.worker.name, self.worker.log):
+            self.output.worker = worker.name
             self.output.configure(worker.log)
+        probes = (self.worker.ready, self.worker.health)
         self.worker = worker
         self.rules = rules(worker)
         self._digest = digest(worker)
-
-    async def _probe(self, number: int) -> None:
-        ready = self.worker.ready
-        pid = self.pid
-        if ready.address is None or pid is None or number != self.status.incarnation:
-            return
-        with trio.CancelScope() as self._probe_scope:
-            try:
-                await tcp_ready(ready.address, ready.interval_s, pid)
-            except ProbeError as error:  # the ready time-out decides what becomes of it
-                self.services.bus.publish(
-                    "worker.probe_failed", "warning", worker=self.worker.name, instance=self.name, error=str(error)
-                )
-                return
-            self.handle(BecameReady(number))
+        if probes != (worker.ready, worker.health):
+            self.monitor.follow_reload()
 
     def save(self) -> None:
         """Keep what the next daemon must know."""
@@ -290,8 +315,14 @@ class Instance:
                 started_at=current.started_at if current else None,
                 exec_at=current.exec_at if current else None,
                 paused_at=self.paused_at,
+                health=self.monitor.health,
+                said=self.monitor.notices.said,
             )
         )
+
+    def tell(self) -> None:
+        """Something beside its status has changed."""
+        self._changed(self)
 
     def forget(self) -> None:
         """Leave nothing behind but the log."""
@@ -305,6 +336,12 @@ class Instance:
     def is_up(self) -> bool:
         """Whether those that require it may run."""
         return self.status.state in (State.READY, State.COMPLETED) and not self.leaving
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether it is up, and its health probe succeeds if it has one."""
+        health = self.monitor.health
+        return self.is_up and (health is None or health.state == "healthy")
 
     @property
     def may_have_child(self) -> bool:

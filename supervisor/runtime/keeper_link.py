@@ -16,7 +16,7 @@ from supervisor.spec.records import Rusage
 from supervisor.wire import MAX_MESSAGE_BYTES, PROTOCOL, pack, unpack
 
 MAX_FDS = 64
-HELD_FDS = 3  # a pidfd, the reading ends of standard output and error
+HELD_FDS = 3  # at least: a pidfd, the reading ends of standard output and error, a socket for sd_notify(3) perhaps
 GONE = (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF)
 
 
@@ -94,6 +94,7 @@ class KeeperLink:
         self._sending = trio.Lock()
         self.gone = trio.Event()
         self.pid = 0
+        self._is_cut = False  # the last message: its descriptors found no room in this process
 
     async def greet(self) -> tuple[list[HeldWorker], int]:
         """Say hello: the workers it holds and the state memfd (or -1). KeeperGoneError, AdoptionError."""
@@ -125,7 +126,7 @@ class KeeperLink:
             if tokens[0] == "end":
                 return workers, state_fd
             taken += fds
-            if len(fds) != HELD_FDS:  # recvmsg drops what finds no room
+            if len(fds) < HELD_FDS or self._is_cut:  # recvmsg drops what finds no room
                 raise AdoptionError(
                     f"cannot take over the workers of keeper {self.pid}: no room for their descriptors; "
                     "raise RLIMIT_NOFILE (LimitNOFILE=, ulimit -n)"
@@ -293,7 +294,7 @@ class KeeperLink:
         room = socket.CMSG_SPACE(MAX_FDS * 4)
         while True:
             try:
-                data, control, _, _ = self._socket.recvmsg(MAX_MESSAGE_BYTES, room, socket.MSG_CMSG_CLOEXEC)
+                data, control, flags, _ = self._socket.recvmsg(MAX_MESSAGE_BYTES, room, socket.MSG_CMSG_CLOEXEC)
                 break
             except BlockingIOError:
                 await self._wait(trio.lowlevel.wait_readable)
@@ -303,6 +304,7 @@ class KeeperLink:
                 raise KeeperGoneError(str(error)) from None
         if not data:
             raise KeeperGoneError("it closed the connection")
+        self._is_cut = bool(flags & socket.MSG_CTRUNC)
         fds = [fd for _, _, value in control for (fd,) in struct.iter_unpack("i", value[: len(value) & ~3])]
         return unpack(data), fds
 

@@ -22,7 +22,7 @@ class Keepers:
 
     def __init__(self, path: str, environ: Mapping[str, str], adopt_timeout_s: float, bus: EventBus) -> None:
         """path: of the keeper's socket."""
-        self._path = path
+        self.path = path
         self._environ = environ
         self._adopt_timeout_s = adopt_timeout_s
         self._bus = bus
@@ -46,9 +46,9 @@ class Keepers:
         """Connect to a living keeper, or start one: its link, the workers it holds, the state memfd or -1."""
         self._nursery = nursery
         try:
-            connection = keeper_process.connect(self._path)
+            connection = keeper_process.connect(self.path)
         except OSError as error:
-            raise KeeperGoneError(f"cannot connect to {self._path}: {error.strerror or error}") from None
+            raise KeeperGoneError(f"cannot connect to {self.path}: {error.strerror or error}") from None
         if connection is not None:
             link = KeeperLink(connection)
             try:
@@ -120,7 +120,7 @@ class Keepers:
         if link.gone.is_set():  # else it has a worker that does not die: the next daemon must find it
             self.cgroups.remove()
             with suppress(FileNotFoundError):
-                os.unlink(self._path)
+                os.unlink(self.path)
 
     async def _start(self) -> KeeperLink:
         failure = ""
@@ -150,12 +150,12 @@ class Keepers:
     async def _start_with(self, wrapper: list[str]) -> KeeperLink:
         self._reap()
         try:
-            listening = keeper_process.listen(self._path)
+            listening = keeper_process.listen(self.path)
             with listening:
                 self._process = keeper_process.start_keeper(
                     self._environ, wrapper, listener=listening.fileno(), adopt_timeout_s=self._adopt_timeout_s
                 )
-                connection = keeper_process.connect(self._path)
+                connection = keeper_process.connect(self.path)
         except OSError as error:
             self._kill()
             raise KeeperGoneError(f"cannot start it: {error}") from None

@@ -21,12 +21,13 @@ from supervisor.runtime.id_maps import write_maps
 from supervisor.runtime.joins import JoinError, Pids, open_joins
 from supervisor.runtime.keeper_link import ExitStatus, KeeperGoneError, KeeperLink, Refused, close_all
 from supervisor.runtime.mount_maps import map_mount
+from supervisor.runtime.plan_file import PlanFile
 from supervisor.runtime.setup_record import SetupRecord
 from supervisor.sandbox.hints import SETUP_TIMEOUT
 from supervisor.sandbox.plan import Plan
 from supervisor.spec.facts import HostFacts
 from supervisor.spec.records import PhaseRecord
-from supervisor.wire import encode_plan, pack, unpack
+from supervisor.wire import pack, unpack
 
 FRAME_BYTES = 65536
 
@@ -128,13 +129,13 @@ async def _launch(
         order.on_phase(record.fail(step, record.requested_ns, record.requested_ns, name, "open", str(error)))
         return record, None
     try:
-        ours, theirs, plan_fd = _channel_and_plan(order.plan)
+        ours, theirs, plan = _channel_and_plan(order.plan)
     except OSError as error:
         close_all(join_fds)
         _refuse(record, Refused(len(join_fds), time.monotonic_ns(), error.errno or 0, "", str(error)), order.on_phase)
         return record, None
     try:
-        fds = {"plan": [plan_fd], "channel": [theirs.fileno()], "stdio": list(order.stdio)}
+        fds = {"plan": [plan.fd], "channel": [theirs.fileno()], "stdio": list(order.stdio)}
         fds |= {"keep": order.keep, "join": join_fds, "cgroup": [order.cgroup_fd] if order.cgroup_fd >= 0 else []}
         clone_flags = flags.CLONE_NEWUSER * order.plan.new_user | flags.CLONE_NEWPID * order.plan.new_pid
         # Said ahead, to save the child a wait for this process. Should the keeper die before its answer is here, so
@@ -154,10 +155,10 @@ async def _launch(
         ours.setblocking(False)
         try:
             with trio.move_on_after(order.timeout_s) as scope:
-                await _build(ours, record, order, child, facts)
+                await _build(ours, record, order, child, facts, plan)
             if scope.cancelled_caught:
                 text = f"the set-up time-out of {order.timeout_s:g} s is over"
-                order.on_phase(record.fail_unfinished(errno_name=SETUP_TIMEOUT, message=text))
+                _stopped(plan, record, order.on_phase, SETUP_TIMEOUT, text)
         except BaseException:
             send_signal(child.pidfd, signal.SIGKILL)
             raise
@@ -167,19 +168,17 @@ async def _launch(
     finally:
         ours.close()
         theirs.close()
-        close_all([plan_fd, *join_fds])
+        plan.close()
+        close_all(join_fds)
 
 
-def _channel_and_plan(plan: Plan) -> tuple[socket.socket, socket.socket, int]:
-    """Both ends of a channel, and a memfd that holds the plan. OSError (EMFILE, ENOMEM): none is open then."""
-    data = encode_plan([(step.phase, step.arguments) for step in plan.steps[plan.ahead :]])
+def _channel_and_plan(plan: Plan) -> tuple[socket.socket, socket.socket, PlanFile]:
+    """Both ends of a channel, and the plan's file. OSError (EMFILE, ENOMEM): none is open then."""
     with ExitStack() as opened:
         ours, theirs = map(opened.enter_context, socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
-        plan_fd = os.memfd_create("plan", os.MFD_CLOEXEC)
-        opened.callback(os.close, plan_fd)
-        os.write(plan_fd, data)
+        file = PlanFile(plan)
         opened.pop_all()
-    return ours, theirs, plan_fd
+    return ours, theirs, file
 
 
 def _refuse(record: SetupRecord, refused: Refused, on_phase: OnPhase) -> None:
@@ -203,7 +202,21 @@ def _drain_joins(ours: socket.socket, record: SetupRecord, on_phase: OnPhase) ->
             on_phase(phase)
 
 
-async def _build(ours: socket.socket, record: SetupRecord, order: LaunchOrder, child: Child, facts: HostFacts) -> None:
+def _stopped(plan: PlanFile, record: SetupRecord, on_phase: OnPhase, errno_name: str, message: str) -> None:
+    """Tell in which phase the sandbox was stopped, after what it had done and not told."""
+    tokens = plan.untold()
+    told = len(record.phases) - record.plan.ahead
+    while len(tokens) > 1 and int(tokens[1]) < told:  # it was about to note that it had told them
+        del tokens[1:8]
+    for phase in record.frame(tokens) if tokens else ():
+        on_phase(phase)
+    if record.failure is None:
+        on_phase(record.fail_unfinished(errno_name=errno_name, message=message))
+
+
+async def _build(
+    ours: socket.socket, record: SetupRecord, order: LaunchOrder, child: Child, facts: HostFacts, plan: PlanFile
+) -> None:
     """Take frames, answer needs, until the end of the channel: handed over, failed, or dead."""
     while True:
         try:
@@ -223,17 +236,21 @@ async def _build(ours: socket.socket, record: SetupRecord, order: LaunchOrder, c
             record.frame(tokens)
         else:
             for phase in record.frame(tokens):
-                order.on_phase(phase)
-    if record.failure is not None and (record.failure.syscall, record.failure.errno) == ("prctl", "ESRCH"):
-        await _raise_if_keeper_died(child)  # so says the child
-    if record.failure is None:
+                if phase is not record.failure:
+                    order.on_phase(phase)
+            if record.failure is not None:
+                break
+    if record.failure is not None:
+        if (record.failure.syscall, record.failure.errno) == ("prctl", "ESRCH"):
+            await _raise_if_keeper_died(child)  # so says the child, and then it is tried again and has not failed
+        order.on_phase(record.failure)
+    else:
         if record.handed_over_ns is not None:
             order.on_phase(record.phases[-1])
             return
         status = await _raise_if_keeper_died(child)
         cause = status.signal or f"exit code {status.code}"
-        text = f"the process died of {cause}"
-        order.on_phase(record.fail_unfinished(errno_name=status.signal or "", message=text))
+        _stopped(plan, record, order.on_phase, status.signal or "", f"the process died of {cause}")
 
 
 async def _raise_if_keeper_died(child: Child) -> ExitStatus:

@@ -45,7 +45,10 @@ class Network:
     async def attach(self, child: Child, mode: str, fds: list[int]) -> None:
         """Answer the need `network`; fds: the new network namespace. OSError."""
         await self.end()  # of a try with a keeper that died
-        ways: dict[str, Callable[[Child, int], Awaitable[None]]] = {"pasta": self._start_pasta, "bridge": self._join_bridge}
+        ways: dict[str, Callable[[Child, int], Awaitable[None]]] = {
+            "pasta": self._start_pasta,
+            "bridge": self._join_bridge,
+        }
         if mode not in ways or len(fds) != 1:
             raise OSError(errno.EINVAL, f"no way to attach {mode!r}")
         with trio.move_on_after(self._worker.network.timeout_s) as scope:

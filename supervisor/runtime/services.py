@@ -41,14 +41,15 @@ class Services:
         self.slots = trio.CapacityLimiter(start_concurrency)
         self.log_directory = os.path.join(state_directory, "logs")
         self.history_directory = os.path.join(state_directory, "history")
+        self._notify_directory = os.path.join(os.path.dirname(keepers.path), "notify")
         self.null_fd = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
 
     @property
     def facts(self) -> HostFacts:
         """The host's, with what the present keeper's place offers of cgroups."""
         cgroups = self.keepers.cgroups.facts
-        if self._facts.cgroups is not cgroups:
-            self._facts = replace(self._facts, cgroups=cgroups)
+        if self._facts.cgroups is not cgroups or self._facts.notify_directory != self._notify_directory:
+            self._facts = replace(self._facts, cgroups=cgroups, notify_directory=self._notify_directory)
         return self._facts
 
     @facts.setter
@@ -67,7 +68,7 @@ class Services:
             "uptime_s": round(record.uptime_s, 3),
             "clean": record.clean,
         }
-        optional = ("code", "signal", "phase", "errno", "syscall", "hint", "requested_by")
+        optional = ("code", "signal", "probe", "phase", "errno", "syscall", "hint", "requested_by")
         fields |= {key: value for key in optional if (value := getattr(record, key)) is not None}
         if record.core_dumped:
             fields["core_dumped"] = True

@@ -9,7 +9,9 @@ import zlib
 import msgspec
 
 from supervisor.policy.diff import FLEET_KEYS, LIVE_KEYS
+from supervisor.policy.health import Health, Said
 from supervisor.policy.restart import Status
+from supervisor.spec.instances import notify_variables
 from supervisor.spec.model import Worker
 
 MAGIC = b"nsvisor state 1\n"
@@ -26,12 +28,16 @@ class InstanceState(msgspec.Struct, frozen=True, omit_defaults=True):
     started_at: float | None = None  # wall clock
     exec_at: float | None = None  # CLOCK_MONOTONIC
     paused_at: float | None = None  # the same; whether it is paused, its cgroup says
+    health: Health | None = None
+    said: Said | None = None
 
 
 def digest(worker: Worker) -> int:
     """Tell specs apart by what a reload would launch anew for."""
     table: dict[str, object] = msgspec.to_builtins(worker)
     built_in = {key: value for key, value in table.items() if key not in LIVE_KEYS | FLEET_KEYS}
+    if (notify := notify_variables(worker)) is not None:
+        built_in["notify"] = notify
     return zlib.crc32(msgspec.json.encode(built_in, order="sorted"))
 
 

@@ -1,7 +1,8 @@
 """What a failed phase usually means: (phase, errno) -> one sentence, one command. Data only.
 
-{detail} stands for what the phase was about, {target} for where it mounts, {user} for the user's name. Kept apart by phase so that it reads like the
-table in the reference; tests provoke what a namespace lets them provoke.
+{detail} stands for what the phase was about, {target} for where it mounts as the host has it, {user} for the user's
+name. Kept apart by phase so that it reads like the table in the reference; tests provoke what a namespace lets them
+provoke.
 """
 
 from supervisor.sandbox import (
@@ -250,6 +251,8 @@ TABLE: dict[str, dict[str, Row]] = {
         "EINVAL": ("The kernel does not know the capability.", "cat /proc/sys/kernel/cap_last_cap"),
     },
     "fd.close": {
+        "EBADF": ("The number of a descriptor to pass on is not below the limit of open files.", "ulimit -n"),
+        "EMFILE": ("The limit of open files leaves no room for the descriptors to pass on.", "ulimit -n"),
         "EISDIR": ("A directory as standard input or output would lead out of the sandbox.", "ls -l /proc/self/fd"),
         "ENOSYS": ("The kernel is older than 5.9, or a container's seccomp profile hides close_range.", "uname -r"),
         "EINVAL": ("The kernel is older than 5.11: close_range cannot mark descriptors yet.", "uname -r"),

@@ -5,7 +5,7 @@ import shlex
 
 import msgspec
 
-from supervisor.sandbox import hints_ids
+from supervisor.sandbox import hints_bridge, hints_ids
 from supervisor.sandbox.hint_table import (
     ANYWHERE,
     BY_SYSCALL,
@@ -16,6 +16,7 @@ from supervisor.sandbox.hint_table import (
     TIMEOUTS,
     Row,
 )
+from supervisor.sandbox.hints_targets import AT_TARGET
 from supervisor.spec.facts import HostFacts
 
 __all__ = ["NO_SUBID", "SETUP_TIMEOUT", "Hint", "hint"]
@@ -48,7 +49,8 @@ def hint(
     """What it usually means when this phase fails with this errno ("EPERM"); None where nothing is known.
 
     detail: the step's, as the plan has it; syscall: the call that failed; message: what it said beside its errno.
-    root: the path of the sandbox's root on the host, None where it has none. Beside the kernel's names: SETUP_TIMEOUT, NO_SUBID, and "SIGKILL" or "SIGSYS" for a child that died in the phase.
+    root: the path of the sandbox's root on the host, None where it has none.
+    Beside the kernel's names: SETUP_TIMEOUT, NO_SUBID, and "SIGKILL" or "SIGSYS" for a child that died in the phase.
     """
     subject = _subject(phase, detail)
     row = _special(phase, errno_name, subject, message, facts) or _row(phase, errno_name, syscall)
@@ -76,6 +78,8 @@ def _row(phase: str, errno_name: str, syscall: str) -> Row | None:
         return TIMEOUTS.get(phase, TIMEOUT_ANYWHERE)
     if (phase, errno_name, syscall) in BY_SYSCALL:
         return BY_SYSCALL[phase, errno_name, syscall]
+    if phase.startswith("mount.") and (errno_name, syscall) in AT_TARGET:
+        return AT_TARGET[errno_name, syscall]
     return TABLE.get(phase, {}).get(errno_name) or ANYWHERE.get(errno_name)
 
 
@@ -95,7 +99,7 @@ def _subject(phase: str, detail: str) -> str:
 def _target(phase: str, detail: str) -> str:
     """Where a mount is to be inside."""
     if phase == "mount.bind":
-        return (re.split(r" (?:->|on) ", detail, maxsplit=1) + [""])[1].partition(" ")[0]
+        return re.split(r" (?:->|on) ", f"{detail} -> ", maxsplit=2)[1].partition(" ")[0]
     return detail.partition(" ")[0].rstrip(",:") if phase.startswith("mount.") else ""
 
 
@@ -107,6 +111,8 @@ def _layer(described: str) -> str:
 
 def _special(phase: str, errno_name: str, subject: str, message: str, facts: HostFacts | None) -> Row | None:
     """The errors whose usual reason depends on what the phase was about, or on the host."""
+    if phase == hints_bridge.PHASE and subject.startswith(hints_bridge.PREFIX):
+        return hints_bridge.ROWS.get(errno_name)
     if phase == "exec" and errno_name == "ENOENT":
         if "its interpreter is not" in message:
             return (

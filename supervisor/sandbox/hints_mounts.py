@@ -127,6 +127,8 @@ TIMEOUTS: dict[str, Row] = {
 
 BY_SYSCALL: dict[tuple[str, str, str], Row] = {
     ("mount.mqueue", "EPERM", "move_mount"): _NO_RIGHTS,
+    ("mount.file", "EEXIST", "mkdirat"): TABLE["mount.file"]["EEXIST"],
+    ("mount.mask", "ELOOP", "openat2"): TABLE["mount.mask"]["ELOOP"],
     ("mount.secret", "ENOENT", "openat2"): (
         "The sandbox has no /etc/passwd to look the user up in.",
         "nsvisor plan {instance}",

@@ -22,30 +22,32 @@ KINDS: Row = (
     "stat {detail} {target}",
 )
 CLOSED: Row = ("The target cannot be made: its directory is not this user's.", "namei -l {target}")
+NOT_THERE: Row = (
+    "The target does not exist and cannot be made there: below /proc or /sys, or in a directory that is gone.",
+    "nsvisor plan {instance}",
+)
 FULL: Row = ("This mount namespace is full.", "sudo sysctl -w fs.mount-max=200000")
 
-# What is mounted on a directory; on a file; on what is of the source's kind.
-_DIRECTORIES = (
-    *("mount.dev", "mount.proc", "mount.sysfs", "mount.cgroup", "mount.mqueue", "mount.devpts", "mount.tmpfs"),
-    "mount.overlay",
-)
-_FILES = ("mount.file", "mount.secret")
-_ANY = (*_DIRECTORIES, *_FILES, "mount.bind")
-_AT_TARGET: dict[tuple[str, str], Row] = {
+# In any phase that mounts, unless it has a row of its own for the call.
+AT_TARGET: dict[tuple[str, str], Row] = {
     ("ELOOP", "openat2"): LINK,
     ("ENOTDIR", "openat2"): A_FILE,
+    ("EEXIST", "mkdirat"): DANGLING,
     ("EEXIST", "openat"): DANGLING,
-    ("EROFS", "openat"): READ_ONLY,
     ("EROFS", "mkdirat"): READ_ONLY,
+    ("EROFS", "openat"): READ_ONLY,
+    ("ENOENT", "mkdirat"): NOT_THERE,
+    ("ENOENT", "openat"): NOT_THERE,
+    ("EPERM", "mkdirat"): NOT_THERE,
+    ("EPERM", "openat"): NOT_THERE,
     ("EACCES", "mkdirat"): CLOSED,
     ("EACCES", "openat"): CLOSED,
     ("EACCES", "openat2"): CLOSED,
+    ("EINVAL", "move_mount"): NO_DIRECTORY,
     ("ENOSPC", "move_mount"): FULL,
 }
 BY_SYSCALL: dict[tuple[str, str, str], Row] = {
-    **{(phase, *failure): row for phase in _ANY for failure, row in _AT_TARGET.items()},
-    **{(phase, "EEXIST", "mkdirat"): DANGLING for phase in (*_DIRECTORIES, "mount.bind")},
-    **{(phase, "EINVAL", "move_mount"): NO_DIRECTORY for phase in _DIRECTORIES},
-    **{(phase, "EINVAL", "move_mount"): NO_FILE for phase in _FILES},
     ("mount.bind", "EINVAL", "move_mount"): KINDS,
+    ("mount.file", "EINVAL", "move_mount"): NO_FILE,
+    ("mount.secret", "EINVAL", "move_mount"): NO_FILE,
 }

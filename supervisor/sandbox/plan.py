@@ -3,6 +3,7 @@
 import msgspec
 
 from supervisor.sandbox.ids import Identity, identify
+from supervisor.sandbox.notify import with_notify
 from supervisor.sandbox.steps.cgroup import cgroup_steps
 from supervisor.sandbox.steps.ids import id_steps
 from supervisor.sandbox.steps.limits import limit_steps, oom_steps
@@ -52,14 +53,15 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 def compile_plan(
-    worker: Worker, index: int, facts: HostFacts, *, terminal: bool = False, passed: tuple[int, ...] = ()
+    worker: Worker, index: int | None, facts: HostFacts, *, terminal: bool = False, passed: tuple[int, ...] = ()
 ) -> Plan:
     """Compile the plan of one instance. PlanError where the ids asked for cannot be had on this host.
 
-    passed: descriptors of who launches it that the workload gets under their numbers.
+    index: None for the only one, whose texts are as they stand. passed: descriptors of who launches it that the
+    workload gets under their numbers.
     """
-    worker = for_instance(worker, index)
-    name = instance_names(worker)[index]
+    name = instance_names(worker)[index or 0]
+    worker = with_notify(worker if index is None else for_instance(worker, index), name, facts)
     identity = identify(worker, facts)
     joins = joined(worker)
     spaces = worker.namespaces

@@ -5,7 +5,7 @@ import re
 
 import msgspec
 
-from supervisor.spec.forms import FormError
+from supervisor.spec.forms import FormError, quoted, tcp_address
 
 INDEX = "{index}"
 DEFAULT_ADDRESS = "127.0.0.1"  # who wants others to reach it says so
@@ -60,6 +60,17 @@ def checked(text: str) -> str:
     """The text as it is, once it is known to be right."""
     parse(text)
     return text
+
+
+def loopback_address(text: str) -> str:
+    """IP:PORT where nobody but this machine's processes can connect. FormError."""
+    host, _, port = tcp_address(text).rpartition(":")
+    try:
+        if ipaddress.ip_address(host.strip("[]")).is_loopback:
+            return text
+    except ValueError:  # a name, which may come to mean another address
+        pass
+    raise FormError("not a loopback address", None, quoted(f"127.0.0.1:{port}"))
 
 
 def ip_address(text: str) -> str:

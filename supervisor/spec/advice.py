@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 
-from supervisor.spec.advice_locks import lock_advice
+from supervisor.spec.advice_locks import lock_advice, root_advice
 from supervisor.spec.advice_rootfs import rootfs_advice, shared_roots
 from supervisor.spec.errors import ConfigError, Problem
 from supervisor.spec.locate import Path
@@ -34,6 +34,7 @@ def warnings(fleet: Fleet) -> tuple[Problem, ...]:
 def _of_worker(worker: Worker) -> Iterator[tuple[Path, object, str]]:
     restart = worker.restart
     yield from rootfs_advice(worker)
+    yield from root_advice(worker)
     for index, mount in enumerate(worker.mounts):
         wanted = mount.type == "bind" and not mount.optional
         if wanted and mount.source is not None and not os.path.exists(mount.source):

@@ -15,7 +15,7 @@ def check_bridge(worker: Worker, origin: Origin) -> None:
     """Report contradictions within one worker."""
     network = worker.network
     if network.publish:
-        message = "pasta's: on a bridge the worker has an address, where the host reaches every port of it"
+        message = 'only for mode = "pasta": on a bridge the host reaches every port at the worker\'s address'
         origin.add(("network", "publish"), message, show_value=False, involves=("network.mode",))
     if network.interface == "lo":
         origin.add(("network", "interface"), "the loopback's name", allowed="another")

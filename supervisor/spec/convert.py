@@ -20,7 +20,7 @@ from supervisor.spec.source import ABSENT, Source
 NOT_YET = "not yet supported"
 # Where "{index}" is replaced: see instances.py.
 _INDEXED = {("command",), ("env",), *(("rootfs", key) for key in ("path", "upper", "work")),
-            ("mounts", "upper"), ("mounts", "work"), ("network", "publish")}  # fmt: skip
+            ("health", "command"), ("ready", "command"), ("mounts", "upper"), ("mounts", "work"), ("network", "publish")}  # fmt: skip
 
 NO_KEYS = {"name", "seccomp_profile"}  # the name of a worker's table; what the file of security.seccomp says
 

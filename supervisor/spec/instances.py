@@ -28,6 +28,16 @@ def for_instance(worker: Worker, index: int) -> Worker:
     )
 
 
+def notify_variables(worker: Worker) -> dict[str, str] | None:
+    """What sd_notify(3) reads beside NOTIFY_SOCKET; None where the worker is given no socket.
+
+    No WATCHDOG_PID: nobody knows ahead which of its processes will be the one.
+    """
+    if "notify" not in (worker.ready.kind, worker.health.kind):
+        return None
+    return {"WATCHDOG_USEC": str(round(worker.health.timeout_s * 1e6))} if worker.health.kind == "notify" else {}
+
+
 def _replaced(table: Table, keys: tuple[str, ...], number: str) -> Table:
     changed = {key: value.replace(INDEX, number) for key in keys if INDEX in (value := getattr(table, key) or "")}
     return msgspec.structs.replace(table, **changed) if changed else table

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
-from supervisor.spec import address_forms, forms, limit_forms
+from supervisor.spec import address_forms, forms, limit_forms, probe_forms
 from supervisor.spec.show import show
 from supervisor.spec.units import DURATION_FORM, SIZE_FORM, UnitError, format_duration, parse_duration, parse_size
 
@@ -46,7 +46,10 @@ _FORMS: Mapping[str, Callable[[Any], Any]] = {
     "io-priority": limit_forms.io_priority,
     "uts-name": forms.uts_name,
     "tcp-address": forms.tcp_address,
+    "http-url": probe_forms.http_url,
+    "pattern": probe_forms.pattern,
     "inner-path": forms.inner_path,
+    "loopback-address": address_forms.loopback_address,
     "ip-address": address_forms.ip_address,
     "ip-interface": address_forms.ip_interface,
     "ip-network": address_forms.ip_network,

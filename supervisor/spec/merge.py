@@ -12,7 +12,8 @@ S = TypeVar("S", bound=msgspec.Struct)
 # Keys that only one kind of a table has: a worker that names another kind does not inherit them.
 _OF_KIND: Mapping[str, Mapping[str, str]] = {
     "rootfs": {"path": "dir", "writable": "dir", "idmap": "dir"},
-    "ready": {"address": "tcp"},
+    "ready": {"address": "tcp", "url": "http", "status": "http", "command": "command", "pattern": "log"},
+    "health": {"address": "tcp", "url": "http", "status": "http", "command": "command"},
 }
 
 

@@ -9,13 +9,16 @@ from msgspec import Meta, field
 
 from supervisor.spec.fields import SIZE, HostPath, InnerPath, PositiveSeconds, Record, Seconds, SignalName, UtsName
 from supervisor.spec.masks import MASKED_PATHS, READONLY_PATHS
+from supervisor.spec.model_probes import Health, Ready
 from supervisor.spec.model_sandbox import Limits, Mount, Namespaces, Network, Rootfs, Secret, Security, TimeOffsets
 
 __all__ = [
     "ExitName",
     "Fleet",
+    "Health",
     "Limits",
     "Log",
+    "MetricsListener",
     "Mount",
     "Namespaces",
     "Network",
@@ -32,29 +35,28 @@ __all__ = [
 ]
 
 
+LoopbackAddress = Annotated[
+    str,
+    Meta(
+        description='an address of the loopback interface and a port, such as "127.0.0.1:9464" or "[::1]:9464"',
+        extra_json_schema={"x-form": "loopback-address"},
+    ),
+]
+
+
+class MetricsListener(Record, frozen=True):
+    """[supervisor.metrics]: for a Prometheus, which cannot read unix sockets."""
+
+    listen: LoopbackAddress | None = None
+
+
 class Supervisor(Record, frozen=True):
     """[supervisor]: the daemon itself."""
 
     start_concurrency: Annotated[int, Meta(ge=1, le=1024)] = 8
     adopt_timeout_s: Seconds = field(default=30.0, name="adopt_timeout")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-
-
-TcpAddress = Annotated[
-    str,
-    Meta(
-        description='"HOST:PORT", such as "127.0.0.1:8080" or "[::1]:8080"', extra_json_schema={"x-form": "tcp-address"}
-    ),
-]
-
-
-class Ready(Record, frozen=True):
-    """When a running worker counts as ready."""
-
-    kind: Literal["started", "tcp"] = "started"
-    address: TcpAddress | None = None  # kind = tcp
-    timeout_s: PositiveSeconds = field(default=30.0, name="timeout")
-    interval_s: PositiveSeconds = field(default=0.1, name="interval")
+    metrics: MetricsListener = MetricsListener()
 
 
 ExitCode = Annotated[int, Meta(ge=0, le=255)]
@@ -90,11 +92,16 @@ class Stop(Record, frozen=True):
 class Log(Record, frozen=True):
     """Where the worker's output goes."""
 
-    sink: Literal["file", "null"] = "file"
+    sink: Literal["file", "journald", "null"] = "file"
     max_size_bytes: Annotated[int, Meta(ge=4096, le=2**63 - 1, extra_json_schema=SIZE)] = field(
         default=10 * 1024 * 1024, name="max_size"
     )
+    max_age_s: PositiveSeconds | None = field(default=None, name="max_age")  # of a file's first line
     keep: Annotated[int, Meta(ge=0, le=1000)] = 5
+    when_full: Literal["block", "drop"] = "block"  # the file is slower than the worker, or rate_limit is reached
+    rate_limit_bytes: Annotated[int, Meta(ge=1024, le=2**40, extra_json_schema=SIZE)] | None = field(
+        default=None, name="rate_limit"
+    )  # a second
 
 
 UserName = Annotated[str, Meta(min_length=1, description='"self", "root", a name inside the sandbox or a number')]
@@ -155,6 +162,7 @@ class Worker(Record, frozen=True):
     limits: Limits = Limits()
     limits_required: bool = False  # refuse to start where a cgroup limit cannot be set
     ready: Ready = Ready()
+    health: Health = Health()
     restart: Restart = Restart()
     stop: Stop = Stop()
     log: Log = Log()

@@ -53,22 +53,22 @@ class CgroupUsage(msgspec.Struct, frozen=True):
     pressure: dict[str, float] = {}  # cpu, memory, io: percent of the last 10 s in which something waited for it
 
 
-Cause = Literal["exit", "signal", "network", "setup", "setup-timeout", "interrupted", "unknown"]
+Cause = Literal["exit", "signal", "unhealthy", "network", "setup", "setup-timeout", "interrupted", "unknown"]
 
 
 class ExitRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """How one incarnation ended.
 
     Causes: setup, died while the sandbox was built; interrupted, its daemon died meanwhile; unknown, no keeper;
-    network, killed because what connected its network had ended.
+    network, killed because what connected its network had ended; unhealthy, stopped for what its probe saw.
     """
 
     incarnation: int
     cause: Cause
     ended_at: float  # wall clock, seconds since the epoch
     uptime_s: float = 0.0  # since exec
-    code: int | None = None  # cause = exit
-    signal: str | None = None  # cause = signal: "SIGKILL"
+    code: int | None = None  # cause = exit, unhealthy
+    signal: str | None = None  # cause = signal, unhealthy: "SIGKILL"
     core_dumped: bool = False
     phase: str | None = None  # cause = setup, setup-timeout
     errno: str | None = None
@@ -77,9 +77,35 @@ class ExitRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     requested_by: str | None = (
         None  # who asked for it: "operator", "reload", "shutdown", "requires:db", "ready-timeout"
     )
+    probe: str | None = None  # what the readiness or health probe saw last: cause = unhealthy, or not ready in time
     clean: bool = False  # by success_exit, or the stop signal that we sent
     rusage: Rusage | None = None
     oom_killed: bool = False  # the kernel's out-of-memory killer ended it, or a process of it just before
     memory_max_bytes: int | None = None  # of its cgroup; None: no limit, or no memory controller
     memory_peak_bytes: int | None = None
+    reason: str | None = None  # cause = network: what had become of it
     stderr_tail: tuple[str, ...] = ()
+
+
+class Timings(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How long the phases of launches that succeeded took; all of them had the same phases (supervisor.spec.usual)."""
+
+    phases: tuple[str, ...] = ()  # names, in order
+    rows: tuple[bytes, ...] = ()  # oldest first: of each phase, then of the whole, in µs as native unsigned 32 bits
+
+
+class Usual(msgspec.Struct, frozen=True):
+    """What a launch is compared with: the medians of earlier ones that had the same phases and succeeded."""
+
+    launches: int  # how many they were
+    duration_us: int
+    phases_us: tuple[int, ...]  # of the first phases of the launch, as many as were the same
+
+
+class Remembered(msgspec.Struct, omit_defaults=True):
+    """What is kept of one instance, in STATE/history/NAME.json."""
+
+    incarnation: int = 0  # the highest number given out
+    launches: tuple[LaunchRecord, ...] = ()  # oldest first: the last one that failed, the last one
+    exits: tuple[ExitRecord, ...] = ()  # oldest first
+    timings: Timings = Timings()

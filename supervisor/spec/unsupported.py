@@ -19,10 +19,10 @@ def _keys(table: str, names: str) -> frozenset[Path]:
 
 KEYS: frozenset[Path] = (
     _keys("", "metrics")
-    | _keys("supervisor", "metrics state_dir runtime_dir journal")
+    | _keys("supervisor", "state_dir runtime_dir journal")
     | _keys(
         "worker",
-        "health tty stdin publish metrics",
+        "tty stdin publish metrics",
     )
     | _keys("worker.rootfs", "keep")
     | _keys("worker.security", "seccomp")
@@ -30,9 +30,7 @@ KEYS: frozenset[Path] = (
         "worker.limits",
         "required limits_required",
     )
-    | _keys("worker.ready", "url command pattern status retries start_period")
     | _keys("worker.restart", "standby")
-    | _keys("worker.log", "when_full rate_limit max_age")
     | _keys("worker.mounts", "gid propagation")
 )
 
@@ -40,8 +38,6 @@ VALUES: Mapping[Path, frozenset[object]] = {
     ("worker", "init"): frozenset({"static"}),
     ("worker", "mounts", "type"): frozenset({"secret", "mask", "readonly"}),
     ("worker", "mounts", "options"): frozenset({"create"}),
-    ("worker", "ready", "kind"): frozenset({"notify", "http", "command", "log"}),
-    ("worker", "log", "sink"): frozenset({"journald"}),
 }
 
 

@@ -9,6 +9,7 @@ from supervisor.spec.check_limits import check_limits
 from supervisor.spec.check_locks import check_locks
 from supervisor.spec.check_mounts import check_mounts
 from supervisor.spec.check_network import check_network
+from supervisor.spec.check_probes import check_probes
 from supervisor.spec.check_rootfs import check_rootfs
 from supervisor.spec.check_seccomp import check_seccomp
 from supervisor.spec.model import Namespaces, Worker, instance_names
@@ -25,7 +26,7 @@ def check_worker(worker: Worker, origin: Origin) -> None:
     check_mounts(worker, origin)
     _namespaces(worker, origin)
     check_ids(worker, origin)
-    _ready(worker, origin)
+    check_probes(worker, origin)
     _restart(worker, origin)
     check_locks(worker, origin)
     check_seccomp(worker, origin)
@@ -78,15 +79,6 @@ def _namespaces(worker: Worker, origin: Origin) -> None:
     if (offsets.monotonic_s or offsets.boottime_s) and not is_new(namespaces, "time"):
         message = "needs namespaces.time = true"
         origin.add(("time_offsets",), message, show_value=False, involves=("namespaces.time",))
-
-
-def _ready(worker: Worker, origin: Origin) -> None:
-    ready = worker.ready
-    if ready.kind == "tcp" and ready.address is None:
-        origin.add(("ready", "address"), 'missing: kind = "tcp" needs it', allowed='"HOST:PORT"',
-                   involves=("ready.kind",))  # fmt: skip
-    if ready.kind != "tcp" and ready.address is not None:
-        origin.add(("ready", "address"), 'only for kind = "tcp"', involves=("ready.kind",))
 
 
 def _restart(worker: Worker, origin: Origin) -> None:

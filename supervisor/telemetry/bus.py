@@ -14,7 +14,7 @@ KEPT = 1000  # events that a subscriber may lag behind or ask for again
 
 
 class EventRecord(msgspec.Struct, frozen=True):
-    """One event. Ids count up from 1 in each daemon's life; time is wall clock, seconds since the epoch."""
+    """One event. Ids count up; time is wall clock, seconds since the epoch."""
 
     id: int
     time: float
@@ -26,11 +26,14 @@ class EventRecord(msgspec.Struct, frozen=True):
 class EventBus:
     """publish() logs by structlog, once configure() was called, and wakes the subscribers. One thread only."""
 
-    def __init__(self, level: str = "info") -> None:
-        self.last_id = 0
-        self._kept: list[EventRecord] = []  # id N is at (N - 1) % KEPT
+    def __init__(self, level: str = "info", first_id: int = 1) -> None:
+        """first_id: greater than any of an earlier daemon's, so that who resumes never gets others than it missed."""
+        self.last_id = first_id - 1
+        self._first_id = first_id
+        self._kept: list[EventRecord] = []  # id N is at (N - first_id) % KEPT
         self._readers = trio.lowlevel.ParkingLot()
         self._observers: dict[str, Callable[[dict[str, Any]], None]] = {}
+        self._keepers: list[Callable[[EventRecord], None]] = []
         self._closed = False
         self.set_level(level)
 
@@ -48,11 +51,13 @@ class EventBus:
             return
         number = self.last_id + 1
         record = EventRecord(number, time.time(), level, event, fields)
-        if number > KEPT:
-            self._kept[(number - 1) % KEPT] = record
+        if len(self._kept) == KEPT:
+            self._kept[(number - self._first_id) % KEPT] = record
         else:
             self._kept.append(record)
         self.last_id = number
+        for keeper in self._keepers:
+            keeper(record)
         if self._log is not None:
             getattr(self._log, level)(event, timestamp=record.time, **fields)
         if self._readers:
@@ -64,14 +69,24 @@ class EventBus:
             raise ValueError(f"{event} is observed already")
         self._observers[event] = observer
 
-    def subscribe(self, after: int = 0) -> "Subscription":
-        """Every event with a greater id that is still kept, then the new ones. `last_id`: only the new ones.
+    def keep(self, keeper: Callable[[EventRecord], None]) -> None:
+        """Hand every event that is logged to this function, too; it must not raise."""
+        self._keepers.append(keeper)
 
-        An id that was not given out yet is one of an earlier daemon's: all that is kept follows.
+    def subscribe(self, after: int = 0) -> "Subscription":
+        """Every event with a greater id that is still kept, then the new ones. 0: all that is kept.
+
+        What followed an id of an earlier daemon's cannot be told: `events.lost`, then all that is kept.
         """
-        if after > self.last_id:
-            after = 0
-        return Subscription(self, after + 1 if after else self._oldest)
+        if not after:
+            return Subscription(self, self._oldest)
+        if self._first_id - 1 <= after <= self.last_id:
+            return Subscription(self, after + 1)
+        return Subscription(self, self._oldest, unknown=True)
+
+    def before_last(self, count: int) -> int:
+        """The id to subscribe after, to begin with the last so many of what is kept."""
+        return max(self._oldest - 1, self.last_id - count)
 
     def close(self) -> None:
         """Subscriptions end once they have handed out what is kept."""
@@ -80,7 +95,7 @@ class EventBus:
 
     @property
     def _oldest(self) -> int:
-        return max(1, self.last_id - KEPT + 1)
+        return max(self._first_id, self.last_id - KEPT + 1)
 
 
 class Subscription:
@@ -89,9 +104,11 @@ class Subscription:
     It is a place in what the bus keeps, so it costs the publisher nothing.
     """
 
-    def __init__(self, bus: EventBus, following: int) -> None:
+    def __init__(self, bus: EventBus, following: int, *, unknown: bool = False) -> None:
+        """unknown: nobody knows how many were lost before."""
         self._bus = bus
         self._next = following
+        self._unknown = unknown
         self._closed = False
 
     def __aiter__(self) -> Self:
@@ -101,20 +118,26 @@ class Subscription:
         bus = self._bus
         await trio.lowlevel.checkpoint()
         while not self._closed:
-            if self._next <= bus.last_id:
+            if self.is_behind(bus.last_id):
                 return self._take()
             if bus._closed:
                 break
             await bus._readers.park()
         raise StopAsyncIteration
 
+    def is_behind(self, event_id: int) -> bool:
+        """Whether something up to this event is still to be read."""
+        return self._unknown or self._next <= event_id
+
     def _take(self) -> EventRecord:
         bus = self._bus
         oldest = bus._oldest
-        if self._next < oldest:
-            lost, self._next = oldest - self._next, oldest
-            return EventRecord(oldest - 1, time.time(), "warning", "events.lost", {"lost": lost})
-        record = bus._kept[(self._next - 1) % KEPT]
+        if self._unknown or self._next < oldest:
+            lost = None if self._unknown else oldest - self._next
+            self._next, self._unknown = max(self._next, oldest), False
+            why = "they are no longer kept" if lost else "the id is not of this daemon's events"
+            return EventRecord(self._next - 1, time.time(), "warning", "events.lost", {"lost": lost, "why": why})
+        record = bus._kept[(self._next - bus._first_id) % KEPT]
         self._next += 1
         return record
 

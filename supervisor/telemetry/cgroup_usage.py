@@ -2,6 +2,7 @@
 
 import os
 from contextlib import suppress
+from typing import NamedTuple
 
 from supervisor.spec.records import CgroupUsage
 
@@ -31,12 +32,24 @@ def read_usage(path: str) -> CgroupUsage:
     )
 
 
-def brief_usage(path: str | None) -> CgroupUsage:
-    """Read only what each scrape shows: CPU time and memory."""
-    if path is None:
-        return CgroupUsage()
+class ScrapedUsage(NamedTuple):
+    """What each scrape shows. None: nobody counts it."""
+
+    cpu_s: float | None = None
+    memory_bytes: int | None = None
+    pressure_s: tuple[tuple[str, str, float], ...] = ()  # resource, "some" or "full", since the cgroup was made
+
+
+def scraped_usage(path: str) -> ScrapedUsage:
+    """Read only what each scrape shows: five files."""
     usage_us = _table(path, "cpu.stat").get("usage_usec")
-    return CgroupUsage(cpu_s=None if usage_us is None else usage_us / 1e6, memory_bytes=_number(path, "memory.current"))
+    cpu_s = None if usage_us is None else usage_us / 1e6
+    pressure = [
+        (resource, kind, total_us / 1e6)
+        for resource in RESOURCES
+        for kind, total_us in _stalled_us(_read(path, f"{resource}.pressure"))
+    ]
+    return ScrapedUsage(cpu_s, _number(path, "memory.current"), tuple(pressure))
 
 
 def _read(path: str, file: str) -> str | None:
@@ -63,6 +76,12 @@ def _pressure(text: str | None) -> float | None:
         if kind == "some":
             return next((float(pair[6:]) for pair in pairs if pair.startswith("avg10=")), None)
     return None
+
+
+def _stalled_us(text: str | None) -> list[tuple[str, int]]:
+    """The total of each line."""
+    lines = (line.partition(" ") for line in (text or "").splitlines())
+    return [(kind, int(rest.rpartition("total=")[2])) for kind, _, rest in lines if "total=" in rest]
 
 
 def _sum(text: str | None, key: str) -> int | None:

@@ -58,6 +58,13 @@ EVENTS = {
         "a worker was given the ids of one that has left the configuration, and with them the files left behind",
         ("worker", "uid", "gid", "count", "former"),
     ),
+    "addresses.failed": EventType(
+        ERROR, "which address of a bridge is whose cannot be read or written: no worker gets any", ("error",)
+    ),
+    "bridge.swept": EventType(
+        WARNING, "the places on a bridge of incarnations that are gone were removed", ("incarnations",)
+    ),
+    "bridge.failed": EventType(ERROR, "a bridge, or a place on it, could not be removed", ("error",)),
     "history.failed": EventType(
         ERROR, "exits and launches cannot be kept beyond this daemon's life", ("instance", "error")
     ),
@@ -96,7 +103,20 @@ EVENTS = {
         INFO, "is ready, by the kind that it was configured with", (*INSTANCE, "kind", "after_ms")
     ),
     "worker.ready_timeout": EventType(ERROR, "was not ready in time and is stopped", (*INSTANCE, "timeout_s")),
-    "worker.probe_failed": EventType(WARNING, "its readiness cannot be probed", ("worker", "instance", "error")),
+    "worker.probe_failed": EventType(
+        WARNING, "its readiness or health cannot be probed; nothing was learnt of it", (*INSTANCE, "error")
+    ),
+    "worker.healthy": EventType(
+        INFO, "its health probe succeeds, for the first time or again", (*INSTANCE, "kind", "seen")
+    ),
+    "worker.unhealthy": EventType(
+        ERROR,
+        "its health probe has failed as often as it may: what the last one saw; then: `restart` or `report`",
+        (*INSTANCE, "kind", "seen", "failures", "then"),
+    ),
+    "worker.notified": EventType(
+        INFO, "says by sd_notify(3) that it is ready, reloading or stopping", (*INSTANCE, "state", "status")
+    ),
     "worker.event_refused": EventType(
         WARNING, "something followed that its state does not allow; nothing was done", ("worker", "instance", "error")
     ),
@@ -118,6 +138,7 @@ EVENTS = {
             "cause",
             "code",
             "signal",
+            "probe",
             "core_dumped",
             "oom_killed",
             "clean",
@@ -174,7 +195,7 @@ EVENTS = {
     ),
     "log.failed": EventType(
         ERROR,
-        "a worker's log file takes no more lines; the worker goes on, what it writes is counted and dropped",
+        "a worker's log file, or journald, takes no more lines; the worker goes on, what it writes is counted and lost",
         ("instance", "incarnation", "path", "errno", "error"),
     ),
     "log.recovered": EventType(
@@ -183,18 +204,20 @@ EVENTS = {
         ("instance", "incarnation", "path", "lost_lines", "lost_bytes"),
     ),
     "log.dropped": EventType(
-        ERROR,
-        "the log file was closed before it could be written again; what was lost",
-        ("instance", "incarnation", "path", "lost_lines", "lost_bytes"),
+        ("warning", "error"),
+        "output was not kept, and how much since this was said last: `rate` its rate_limit was reached, `slow` its file"
+        " was too slow (both only with when_full = drop), `unread` it was in the pipes when they were given up,"
+        " `failed` (error) the file was closed before it could be written again",
+        ("instance", "incarnation", "path", "reason", "lost_lines", "lost_bytes"),
     ),
     "log.repaired": EventType(
         WARNING,
-        "a line that an earlier daemon could not finish was cut off the log file",
+        "a line that an earlier daemon could not finish, or somebody else cut, was taken off the log file",
         ("instance", "incarnation", "path", "cut_bytes"),
     ),
     "log.rotated": EventType(
         DEBUG,
-        "the log file reached its size and a new one was begun",
+        "the log file reached its size or its age and a new one was begun",
         ("instance", "incarnation", "path", "size_bytes"),
     ),
     "log.rotation_failed": EventType(
@@ -202,15 +225,33 @@ EVENTS = {
         "the log file cannot be renamed and grows beyond its size; nothing is lost",
         ("instance", "incarnation", "path", "errno", "error"),
     ),
+    "records.failed": EventType(
+        ERROR,
+        "the daemon's own records cannot be kept for `nsvisor logs --all`; they are logged as ever",
+        ("path", "errno", "error"),
+    ),
+    "records.recovered": EventType(
+        WARNING, "the daemon's own records are kept again; so many are missing there", ("path", "lost")
+    ),
+    "metrics.listening": EventType(INFO, "metrics can be had over TCP", ("address",)),
+    "metrics.failed": EventType(
+        ERROR,
+        "metrics cannot be had over TCP; all else goes on, and the next reload tries again",
+        ("address", "errno", "error"),
+    ),
     "journal.unavailable": EventType(
         WARNING, "the journal takes no record: they go to standard error as JSON until it does", ("errno", "error")
     ),
     "journal.recovered": EventType(
-        WARNING, "the journal takes records again; so many went to standard error meanwhile", ("records",)
+        WARNING, "the journal takes records again; so many went to standard error meanwhile", ("records", "lost")
     ),
     "control.refused": EventType(WARNING, "a connection was refused: too many are open", ("connections",)),
     "control.failed": EventType(ERROR, "a request failed for a reason of ours", ("error", "traceback")),
-    "events.lost": EventType(WARNING, "the reader of events was too slow; so many were not kept for it", ("lost",)),
+    "events.lost": EventType(
+        WARNING,
+        "so many events were not kept for their reader; null: it asked for what followed one of an earlier daemon's",
+        ("lost", "why"),
+    ),
     "library.warned": EventType(
         ("warning", "error", "critical"), "a library has something to say", ("logger", "message")
     ),

@@ -2,8 +2,9 @@
 
 import errno
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Protocol
 
 import msgspec
 
@@ -32,21 +33,38 @@ def encode_record(level: str, fields: Mapping[str, Any]) -> bytes:
     number = getattr(errno, str(fields.get("errno")), None)
     if isinstance(number, int):
         parts.append(encode_field("ERRNO", b"%d" % number))
-    for key, value in fields.items():
-        if value is not None and key not in _NOT_FIELDS:
-            name = _NOT_IN_NAMES.sub("_", f"NSVISOR_{key.upper()}")[:_LONGEST_NAME]
-            parts.append(encode_field(name, _value(value)))
+    parts += [
+        encode_field(_name(key), _value(value))
+        for key, value in fields.items()
+        if value is not None and key not in _NOT_FIELDS
+    ]
     return b"".join(parts)
+
+
+@cache
+def _name(key: str) -> str:
+    return _NOT_IN_NAMES.sub("_", f"NSVISOR_{key.upper()}")[:_LONGEST_NAME]
 
 
 def _value(value: object) -> bytes:
     """Text as it is, bytes that os.fsdecode hid in it too; all else as JSON."""
+    if type(value) is int:
+        return b"%d" % value
     if isinstance(value, str):
         try:
             return value.encode("utf-8", "surrogateescape")
         except UnicodeEncodeError:
             return value.encode("utf-8", "backslashreplace")
     return msgspec.json.encode(plain(value))
+
+
+class Fallback(Protocol):
+    """Where records go while the journal takes none."""
+
+    lost: int  # of those, since the last one that was written
+
+    def write(self, level: str, fields: dict[str, Any]) -> None:
+        """Write one record, or count it as lost."""
 
 
 class JournalWriter:
@@ -56,7 +74,7 @@ class JournalWriter:
     there were, once it works again. It waits for PATIENCE_MS at most, and not again before an entry was taken.
     """
 
-    def __init__(self, journal: JournalSocket, fallback: Callable[[str, dict[str, Any]], None]) -> None:
+    def __init__(self, journal: JournalSocket, fallback: "Fallback") -> None:
         self.elsewhere = 0  # records since the journal took one
         self._journal = journal
         self._fallback = fallback
@@ -66,19 +84,23 @@ class JournalWriter:
         """Write one record. `event` and whatever else it has are in `fields`."""
         try:
             if self.elsewhere:
-                note = {"event": "journal.recovered", "records": self.elsewhere}
-                self._journal.send(encode_record("warning", note))
+                self._send(encode_record("warning", self._recovered()))
                 self.elsewhere = 0
+                self._fallback.lost = 0
             self._send(encode_record(level, fields))
         except OSError as error:
             if not self.elsewhere:
                 reason = {"errno": errno.errorcode.get(error.errno or 0), "error": str(error)}
-                self._fallback("warning", {"event": "journal.unavailable", **reason})
+                self._fallback.write("warning", {"event": "journal.unavailable", **reason})
             self.elsewhere += 1
             self._patience_ms = 0
-            self._fallback(level, fields)
+            self._fallback.write(level, fields)
         else:
             self._patience_ms = PATIENCE_MS
+
+    def _recovered(self) -> dict[str, Any]:
+        lost = self._fallback.lost
+        return {"event": "journal.recovered", "records": max(0, self.elsewhere - lost), "lost": lost or None}
 
     def _send(self, entry: bytes) -> None:
         try:

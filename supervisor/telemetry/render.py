@@ -24,7 +24,11 @@ def stamp(_logger: object, _method: str, fields: dict[str, Any]) -> dict[str, An
 
 def to_json(_logger: object, method: str, fields: dict[str, Any]) -> bytes:
     """A structlog processor, the last: the whole as a line."""
-    record = {"timestamp": fields.pop("timestamp"), "level": method, "event": fields.pop("event"), **fields}
+    return line({"timestamp": fields.pop("timestamp"), "level": method, "event": fields.pop("event"), **fields})
+
+
+def line(record: dict[str, Any]) -> bytes:
+    """A record as a line of JSON, whatever is in it."""
     try:
         return _encoder.encode(record) + b"\n"
     except (TypeError, ValueError, OverflowError, RecursionError):

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 from supervisor.telemetry.events import EVENTS
 
@@ -28,10 +29,14 @@ SENTENCES = {
     "worker.running": "{who} runs[ as process {pid}]",
     "worker.ready": "{who} is ready after {after_ms} ms",
     "worker.ready_timeout": "{who} was not ready within {timeout_s} s and is stopped",
+    "worker.healthy": "{who} is healthy[: {seen}]",
+    "worker.unhealthy": "{who} is unhealthy: {seen}[; {failures} failures in a row][; then {then}]",
+    "worker.notified": "{who} says that it is {state}[: {status}]",
     "worker.stopping": "{who} is asked to leave[ by {by}][ with {signal}][, in {grace_s} s]",
     "worker.killing": "{who}: all of its processes are killed[ by {by}][: {why}]",
     "worker.unkillable": "{who} does not die[ within {after_s} s]; no second copy is started",
     "worker.exited": "{who} ended ({cause})[ with exit code {code}][ by {signal}][, core dumped{core_dumped}]"
+    "[, last probe: {probe}]"
     "[, out of memory{oom_killed}][ in phase {phase}][: {errno}][ from {syscall}][, asked for by {requested_by}]"
     "[, after {uptime_s} s][. {hint}]",
     "worker.backoff": "{who} failed[ {failures} times] and is started again in {delay_s} s",
@@ -41,6 +46,7 @@ SENTENCES = {
     "worker.failed": "{who} is given up[: {reason}]",
     "worker.adopted": "{who} goes on under this daemon[ as process {pid}]",
     "network.output": "{who}: {line}",
+    "journal.recovered": "the journal takes records again; {records} went to standard error[, {lost} were lost]",
     "library.warned": "{logger}: {message}",
 }
 _PART = re.compile(r"\[([^\]]*)\]")
@@ -57,22 +63,32 @@ def sentence(event: str, fields: Mapping[str, Any]) -> str:
     if "duration_us" in fields:
         known["duration"] = f"{fields['duration_us'] / 1000:.4g} ms"
     try:
-        parts = _PART.split(SENTENCES[event])  # every other one stood in brackets
-        said = "".join((_fill_or_drop if at % 2 else _fill)(part, known) for at, part in enumerate(parts))
+        said = "".join(_filled(part, known) for part in _parts(event))
     except (KeyError, _MissingError):
         said = _meaning(event, known)
     return " ".join(said.split())
 
 
-def _fill(text: str, fields: Mapping[str, Any]) -> str:
-    return _FIELD.sub(lambda found: _word(fields, found[1]), text)
+class _Part(NamedTuple):
+    """What stands in brackets, or between them."""
+
+    optional: bool
+    words: tuple[str, ...]  # every other one is a field
 
 
-def _fill_or_drop(part: str, fields: Mapping[str, Any]) -> str:
+@cache
+def _parts(event: str) -> tuple[_Part, ...]:
+    found = enumerate(_PART.split(SENTENCES[event]))  # every other one stood in brackets
+    return tuple(_Part(bool(at % 2), tuple(_FIELD.split(text))) for at, text in found if text)
+
+
+def _filled(part: _Part, fields: Mapping[str, Any]) -> str:
     try:
-        return _fill(part, fields)
+        return "".join([_word(fields, word) if at % 2 else word for at, word in enumerate(part.words)])
     except _MissingError:
-        return ""
+        if part.optional:
+            return ""
+        raise
 
 
 def _word(fields: Mapping[str, Any], key: str) -> str:

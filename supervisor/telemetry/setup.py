@@ -69,9 +69,27 @@ def _configure(level: str, processors: list[Any], writer: RecordWriter | Journal
 
 def _journal_writer(fd: int, path: str) -> JournalWriter:
     """Records go to the descriptor as JSON lines where the journal takes none."""
-    stderr = RecordWriter(fd, lambda lost: _note([stamp, to_json], lost))
-    fallback = lambda level, fields: stderr.write(to_json(None, level, stamp(None, level, dict(fields))))  # noqa: E731
-    return JournalWriter(_journals.setdefault(path, JournalSocket(path)), fallback)
+    return JournalWriter(_journals.setdefault(path, JournalSocket(path)), _JsonLines(fd))
+
+
+class _JsonLines:
+    """For records that are not rendered yet."""
+
+    def __init__(self, fd: int) -> None:
+        self._writer = RecordWriter(fd, lambda lost: _note([stamp, to_json], lost))
+
+    def write(self, level: str, fields: dict[str, Any]) -> None:
+        """Write one record, or count it as lost."""
+        self._writer.write(to_json(None, level, stamp(None, level, dict(fields))))
+
+    @property
+    def lost(self) -> int:
+        """Records, since the last one that was written."""
+        return self._writer.lost
+
+    @lost.setter
+    def lost(self, lost: int) -> None:
+        self._writer.lost = lost
 
 
 _journals: dict[str, JournalSocket] = {}  # one connection, however often the level changes

@@ -1,7 +1,7 @@
 """Log files are written here as the runtime writes them, and rotated between any two lines."""
 
 import os
-from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -34,8 +34,8 @@ class Writer:
             self.path.unlink(missing_ok=True)
 
 
-def anything(_line: bytes) -> bool:
-    return True
+def last(reader: LogReader, count: int) -> list[bytes]:
+    return list(islice(reader.newest_first(), count))[::-1]
 
 
 @pytest.fixture
@@ -64,23 +64,15 @@ def test_last_lines_reach_back_into_older_files(writer: Writer, count: int) -> N
     writer.rotate()
     writer.write(b"3", b"4", b"5")
     reader = reading(writer)
-    assert reader.last(count, anything) == writer.written[len(writer.written) - min(count, 5) :]
+    assert last(reader, count) == writer.written[len(writer.written) - min(count, 5) :]
     writer.write(b"6")
     assert list(reader.fresh()) == [b"6"]
     reader.close()
 
 
-def test_last_lines_are_those_that_are_wanted(writer: Writer) -> None:
-    writer.write(*(b"%d" % number for number in range(100)))
-    reader = reading(writer)
-    wanted: Callable[[bytes], bool] = lambda line: line.endswith(b"0")  # noqa: E731 one line is enough
-    assert reader.last(3, wanted) == [b"70", b"80", b"90"]
-    reader.close()
-
-
 def test_line_that_is_being_written_comes_whole_and_once(writer: Writer) -> None:
     writer.write(b"before")
-    for read in (lambda reader: reader.last(10, anything), lambda reader: list(reader.everything())):
+    for read in (lambda reader: last(reader, 10), lambda reader: list(reader.everything())):
         with open(writer.path, "ab") as file:
             file.write(b"half a ")
         reader = reading(writer)
@@ -95,7 +87,7 @@ def test_line_that_is_being_written_comes_whole_and_once(writer: Writer) -> None
 def test_lines_longer_than_a_block(writer: Writer) -> None:
     writer.write(b"a" * (2 * BLOCK_BYTES + 1), b"b", b"c" * BLOCK_BYTES, b"d" * (BLOCK_BYTES - 1))
     reader = reading(writer)
-    assert reader.last(4, anything) == writer.written
+    assert last(reader, 4) == writer.written
     reader.close()
     reader = reading(writer)
     assert list(reader.everything()) == writer.written
@@ -118,10 +110,32 @@ def test_gap_that_a_rotation_leaves_for_a_moment(writer: Writer) -> None:
 
 def test_file_that_comes_later(writer: Writer) -> None:
     reader = reading(writer)
-    assert reader.last(5, anything) == []
+    assert last(reader, 5) == []
     assert list(reader.fresh()) == []
     writer.write(b"first")
     assert list(reader.fresh()) == [b"first"]
+    reader.close()
+
+
+def test_file_that_comes_later_and_is_rotated_before_the_next_look(writer: Writer) -> None:
+    reader = reading(writer)
+    assert list(reader.everything()) == []
+    for number in range(3):
+        writer.write(b"%d" % number)
+        writer.rotate()
+    assert list(reader.fresh()) == writer.written
+    writer.write(b"3")
+    assert list(reader.fresh()) == [b"3"]
+    reader.close()
+
+
+def test_beginning_in_the_moment_of_a_rotation(writer: Writer) -> None:
+    writer.write(b"0")
+    writer.rotate()
+    reader = reading(writer)
+    assert last(reader, 5) == [b"0"]
+    writer.write(b"1")
+    assert list(reader.fresh()) == [b"1"]
     reader.close()
 
 
@@ -167,12 +181,48 @@ def test_nothing_is_left_open(writer: Writer) -> None:
         writer.rotate()
     writer.write(b"y")
     reader = reading(writer)
-    reader.last(2, anything)
+    last(reader, 2)
     writer.rotate()
     writer.write(b"z")
     list(reader.fresh())
     reader.close()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_line_that_a_full_disk_cut_off_again_is_not_half_read(writer: Writer) -> None:
+    writer.write(b"whole")
+    reader = reading(writer)
+    with open(writer.path, "ab") as file:
+        file.write(b"unfinis")
+    assert list(reader.everything()) == [b"whole"]
+    os.truncate(writer.path, len(b"whole\n"))
+    writer.write(b"another and longer one")
+    assert list(reader.fresh()) == [b"another and longer one"]
+    reader.close()
+
+
+@pytest.mark.parametrize("size", [0, 3, 100_000], ids=["empty", "smaller", "larger"])
+def test_file_that_is_emptied_is_read_from_its_beginning(writer: Writer, size: int) -> None:
+    writer.write(b"a" * 100, b"b" * 100)
+    reader = reading(writer)
+    assert len(list(reader.everything())) == 2
+    os.truncate(writer.path, 0)
+    if size:
+        writer.write(b"c" * size)
+    got = list(reader.fresh())
+    writer.write(b"later")
+    assert [*got, *reader.fresh()] == [*([b"c" * size] if size else []), b"later"]
+    reader.close()
+
+
+def test_files_that_ended_before_are_not_read(writer: Writer) -> None:
+    writer.write(b"old")
+    os.utime(writer.path, (1000.0, 1000.0))
+    writer.rotate()
+    writer.write(b"new")
+    reader = reading(writer)
+    assert list(reader.everything(since=2000.0)) == [b"new"]
+    reader.close()
 
 
 @settings(max_examples=150, deadline=None)
@@ -183,7 +233,7 @@ def test_follower_gets_every_line_once_and_in_order(
     writer = Writer(tmp_path_factory.mktemp("log") / "web.log", keep=40)
     writer.write(b"start")
     reader = reading(writer)
-    got = reader.last(1, anything) if tail else list(reader.everything())
+    got = last(reader, 1) if tail else list(reader.everything())
     for number, step in enumerate(steps):
         if step == "write":
             writer.write(b"%d" % number)

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 import time
@@ -9,14 +10,15 @@ import pytest
 from supervisor.cli.log_lines import Line
 from supervisor.cli.main import main
 from supervisor.runtime.log_line import encode_lines, head
+from supervisor.runtime.record_line import encode, path_beside
 from tests.cli.conftest import Served
 
 
-def write(path: Path, when: float, text: str | bytes, stream: str = "stdout") -> None:
+def write(path: Path, when: float, text: str | bytes, stream: str = "stdout", incarnation: int = 1) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     data = text if isinstance(text, bytes) else text.encode()
     with open(path, "ab") as file:
-        file.write(encode_lines(head(when, stream, 1), data + b"\n"))
+        file.write(encode_lines(head(when, stream, incarnation), data + b"\n"))
 
 
 @pytest.fixture
@@ -95,8 +97,121 @@ def test_pieces_of_a_long_line_are_joined(nsv: Served, logs: dict[str, Path]) ->
     assert len(nsv("logs", "web-0", "--json", "--since", "1010").out.splitlines()) == 6
 
 
+@pytest.fixture
+def timeline(logs: dict[str, Path], tmp_path: Path) -> Path:
+    """Beside them the daemon's records: of web-0, of job, of itself."""
+    path = Path(path_beside(str(tmp_path)))
+
+    def record(when: float, level: str, event: str, **fields: object) -> None:
+        with path.open("ab") as file:
+            file.write(encode(when, level, event, fields))
+
+    def phase(when: float, instance: str, name: str, outcome: str, level: str = "info", **fields: object) -> None:
+        of = {"worker": instance.partition("-")[0], "instance": instance, "incarnation": 1}
+        record(when, level, "setup.phase", **of, phase=name, duration_us=900, outcome=outcome, **fields)
+
+    record(999.0, "info", "daemon.ready", instances=3)
+    phase(999.5, "web-0", "clone", "ok")
+    record(999.6, "info", "setup.completed", worker="web", instance="web-0", incarnation=1, duration_us=4000)
+    phase(999.7, "job", "mount.bind", "failed", "error", errno="ENOENT", hint="It is absent. Try: ls")
+    record(1000.5, "warning", "worker.exited", worker="web", instance="web-0", incarnation=1, cause="exit", code=3)
+    record(1000.6, "warning", "worker.backoff", worker="web", instance="web-0", incarnation=1, delay_s=0.5, failures=1)
+    return path
+
+
+@pytest.mark.usefixtures("timeline")
+def test_all_is_one_timeline_with_what_the_daemon_did(nsv: Served, logs: dict[str, Path]) -> None:
+    write(logs["web-0"], 1003.0, "again", incarnation=2)
+    assert nsv("logs", "--all", "web-0").out.splitlines() == [
+        "nsvisor * ready, with 3 instances",
+        "web-0 * web-0#1: sandbox built in 4 ms",
+        "web-0 | line 0",
+        "web-0 * warning: web-0#1 ended (exit) with exit code 3",
+        "web-0 * warning: web-0#1 failed 1 times and is started again in 0.5 s",
+        "web-0 | line 2",
+        "web-0 | again",
+    ]
+    assert len(nsv("logs", "--all").out.splitlines()) == 10
+    assert nsv("logs", "--all", "job").out.splitlines()[1:] == [
+        "job * error: job#1: mount.bind failed after 0.9 ms: ENOENT. It is absent. Try: ls"
+    ]
+    assert nsv("logs", "--all", "-n", "1", "web-0").out.splitlines() == ["web-0 | again"]
+    assert nsv("logs", "--all", "-n", "1", "job").out.splitlines()[-1].startswith("job * error: job#1: mount.bind failed")
+    assert nsv("logs", "-n", "0", "--all").out == ""
+
+
+@pytest.mark.usefixtures("timeline")
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (("--phase", "clone"), ["web-0 * web-0#1: clone ok after 0.9 ms"]),
+        (("--phase", "clone", "web-1"), []),
+        (("--level", "error"), ["job * error: job#1: mount.bind failed after 0.9 ms: ENOENT. It is absent. Try: ls"]),
+        (("--level", "warning", "--grep", "started again", "web"), ["web-0 * warning: web-0#1 failed 1 times and is started again in 0.5 s"]),
+        (("--level", "info", "--until", "999.5"), ["nsvisor * ready, with 3 instances", "web-0 * web-0#1: clone ok after 0.9 ms"]),
+        (("--all", "--stream", "stderr", "--since", "1000.6"), ["web-0 * warning: web-0#1 failed 1 times and is started again in 0.5 s", "web-1 | line 3"]),
+        (("--grep", "NE [02]", "-i"), ["web-0 | line 0", "web-0 | line 2"]),
+        (("--grep", "^line [12]$", "web-0"), ["line 2"]),
+        (("--incarnation", "2"), []),
+        (("--incarnation", "1", "--all", "-n", "1", "web-0"), ["web-0 | line 2"]),
+    ],
+)  # fmt: skip
+def test_what_is_chosen(nsv: Served, words: tuple[str, ...], shown: list[str]) -> None:
+    out = nsv("logs", *words).out
+    assert out.splitlines() == shown
+
+
+def test_last_incarnation(nsv: Served, logs: dict[str, Path]) -> None:
+    """The fleet says that it is the third."""
+    write(logs["web-0"], 1010.0, "third", incarnation=3)
+    assert nsv("logs", "web", "--incarnation", "last").out == "web-0 | third\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("--phase", "mount.bnd"), "no such phase: mount.bnd (did you mean mount.bind?)"),
+        (("--grep", "("), "cannot read '(' as a regular expression: missing )"),
+        (("--incarnation", "0"), "cannot read '0' as an incarnation: it may be a number from 1 on, or \"last\""),
+        (("--until", "1", "-f"), "--until ends in the past"),
+        (("--level", "loud"), "'loud' is not one of"),
+    ],
+)
+def test_what_cannot_be_chosen(nsv: Served, words: tuple[str, ...], complaint: str) -> None:
+    status, out, err = nsv("logs", *words)
+    assert (status, out) == (2, "")
+    assert complaint in err
+
+
+def test_json_of_records_has_their_instance_too(nsv: Served, timeline: Path) -> None:
+    objects = [json.loads(line) for line in nsv("logs", "--all", "--json", "web").out.splitlines()]
+    assert [one["instance"] for one in objects] == ["nsvisor", *["web-0"] * 5, "web-1", "web-0", "web-1"]
+    assert objects[1]["event"] == "setup.phase"
+    assert timeline.read_text().splitlines()[1].removeprefix("{") in nsv("logs", "--all", "--json").out
+
+
+def test_records_without_output(nsv: Served, timeline: Path) -> None:
+    with timeline.open("ab") as file:
+        file.write(b"not ours\n")
+    nsv.fleet.instances["web-0"].log_path = str(timeline.with_name("none.log"))
+    assert "web-0#1: sandbox built in 4 ms" in nsv("logs", "web-0", "--all").out
+
+
+def test_each_worker_has_a_colour_but_for_no_color(nsv: Served, timeline: Path) -> None:
+    assert timeline.exists()
+    command = f"{sys.executable} -m supervisor --socket {nsv.path} logs --all web"
+    script = ["script", "-qec", command, "/dev/null"]
+    environ = {key: value for key, value in os.environ.items() if key != "NO_COLOR"} | {"TERM": "xterm"}
+    coloured = subprocess.run(script, check=True, capture_output=True, text=True, env=environ).stdout
+    prefixes = {line.partition(" ")[0] for line in coloured.splitlines()}
+    assert prefixes == {"\x1b[1mnsvisor", "\x1b[36mweb-0", "\x1b[32mweb-1"}
+    assert "\x1b[33mwarning: web-0#1 ended" in coloured
+    plain = subprocess.run(script, check=True, capture_output=True, text=True, env=environ | {"NO_COLOR": "1"}).stdout
+    assert "\x1b" not in plain
+
+
 def test_output_that_goes_nowhere(nsv: Served) -> None:
-    assert nsv("logs", "job") == (1, "", "cannot show logs of job: they go nowhere (log.sink is null)\n")
+    assert nsv("logs", "job") == (1, "", "cannot show logs of job: log.sink is null, or journald: try journalctl NSVISOR_WORKER=NAME\n")
 
 
 def test_follow_survives_rotation_and_merges(nsv: Served, logs: dict[str, Path]) -> None:
@@ -126,6 +241,14 @@ def test_without_a_daemon_the_state_directory_is_read(
     assert capsys.readouterr().out == "web-0 | I am web-0\nweb-1 | I am web-1\n"
     assert main(["logs", "db"]) == 0
     assert capsys.readouterr().out == "I am db\n"
+    (tmp_path / "nsvisor" / "history").mkdir()
+    (tmp_path / "nsvisor" / "history" / "mute.json").write_text('{"incarnation": 4}')
+    with open(path_beside(str(tmp_path / "nsvisor" / "logs")), "wb") as file:
+        file.write(encode(999.0, "info", "worker.running", {"worker": "mute", "instance": "mute", "incarnation": 4}))
+    assert main(["logs", "mute", "--incarnation", "last", "--all"]) == 0
+    assert capsys.readouterr().out == "mute * mute#4 runs\n"
+    assert main(["logs"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 4
     assert main(["logs", "dbs"]) == 3
     assert "did you mean db?" in capsys.readouterr().err
 

@@ -1,11 +1,12 @@
 import pytest
 from msgspec.structs import replace
 
-from supervisor.cli.render_explain import BAR_CELLS, bar, render, waterfall
+from supervisor.cli.render_explain import render, render_remembered
 from supervisor.cli.render_verdict import policy_said, why
+from supervisor.cli.render_waterfall import BAR_CELLS, bar, waterfall
 from supervisor.control.models import InstanceDetail, InstanceView
 from supervisor.spec.model import Restart, Worker
-from supervisor.spec.records import ExitRecord, LaunchRecord, PhaseRecord, Rusage
+from supervisor.spec.records import ExitRecord, LaunchRecord, PhaseRecord, Remembered, Rusage, Usual
 
 WORKER = Worker(name="web", command=("/bin/web",), requires=("db",))
 UP = InstanceView(
@@ -117,6 +118,70 @@ def test_waterfall_of_a_failure() -> None:
     ]
 
 
+def test_waterfall_beside_what_is_usual() -> None:
+    slow = PhaseRecord("mount.bind", "/srv", "ok", 1000, 9000)
+    launch = LaunchRecord("web", 4, 5.0, 10_000, "ok", (CLONE, slow, PhaseRecord("exec", "", "ok", 10_000, 0)))
+    lines = waterfall(launch, clock, Usual(10, 2000, (900, 1000)))
+    assert lines == [
+        "Last launch: web#4, @5, done in 10.0ms; usually 2.0ms (median of 10)",
+        "                 took  usually",
+        "  clone         1.0ms    900us  ██▍                       user pid",
+        "  mount.bind    9.0ms    1.0ms    ██████████████████████  /srv",
+        "  exec            0us                                  ▏",
+        "",
+        "Slower than usual:",
+        "  mount.bind (/srv): 9.0ms instead of 1.0ms",
+    ]
+    coloured = waterfall(launch, clock, Usual(10, 2000, (900, 1000)), colours=True)
+    assert [line.startswith("\x1b[33m") for line in coloured] == [number == 3 for number in range(len(lines))]
+
+
+@pytest.mark.parametrize(
+    ("took_us", "median_us", "is_told"),
+    [(1501, 750, True), (1500, 750, False), (499, 1, False), (501, 1, True), (10_000, 9_000, False)],
+)
+def test_only_what_is_much_slower_is_told(took_us: int, median_us: int, is_told: bool) -> None:
+    launch = LaunchRecord("web", 1, 5.0, took_us, "ok", (PhaseRecord("clone", "", "ok", 0, took_us),))
+    assert ("Slower than usual:" in waterfall(launch, clock, Usual(1, median_us, (median_us,)))) == is_told
+
+
+def test_without_a_daemon() -> None:
+    killed = ExitRecord(3, "signal", 900.0, 60.0, signal="SIGSYS", syscall="kexec_load", hint="Not allowed. Try: see")
+    done = LaunchRecord("web", 3, 5.0, 1000, "ok", (CLONE,))
+    kept = Remembered(launches=(done,), exits=(replace(killed, incarnation=2), killed))
+    page = render_remembered("web", kept, None, ["@901  web is given up"], "/var/log/web.log", clock, exits=1)
+    assert page[0] == (
+        "No daemon answers. web, as its files tell: it was killed by SIGSYS for the system call kexec_load after 1m0s."
+    )
+    assert page[page.index("Last exits:") :] == [
+        "Last exits:",
+        "  #3  @900  was killed by SIGSYS for the system call kexec_load after 1m0s",
+        "",
+        "About #3:",
+        "  Not allowed.",
+        "  try: see",
+        "",
+        "Last records of the daemon:",
+        "  @901  web is given up",
+        "",
+        "Output: nsvisor logs web   (/var/log/web.log)",
+        "With what the daemon did: nsvisor logs --all web",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kept", "sentence"),
+    [
+        (Remembered(launches=(LaunchRecord("web", 4, 5.0, 9, "ok"),), exits=(exited("exit", code=0),)), "it was launched as #4, and no exit of that is on record"),
+        (Remembered(launches=(FAILED,)), "the launch of #3 is the last that is known"),
+        (Remembered(), "it was never launched"),
+    ],
+)  # fmt: skip
+def test_what_the_files_cannot_tell_is_said(kept: Remembered, sentence: str) -> None:
+    (head, *_) = render_remembered("web", kept, None, [], None, clock)
+    assert head == f"No daemon answers. web, as its files tell: {sentence}."
+
+
 def test_waterfall_of_a_success_ends_with_the_phases() -> None:
     lines = waterfall(LaunchRecord("web", 1, 5.0, 1000, "ok", (CLONE,)), clock)
     assert lines == ["Last launch: web#1, @5, done in 1.0ms", f"  clone    1.0ms  {'█' * BAR_CELLS}  user pid"]
@@ -170,6 +235,7 @@ def test_whole_page() -> None:
         "Restart: policy on-failure: next start in 2.0s",
         "",
         "Output: nsvisor logs web   (/var/log/web.log)",
+        "With what the daemon did: nsvisor logs --all web",
     ]
     assert not any("\x1b" in line for line in page)
 

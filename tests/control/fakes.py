@@ -16,13 +16,14 @@ from supervisor.control.models import Condition
 from supervisor.control.server import serve
 from supervisor.host.facts import gather
 from supervisor.policy.diff import FleetDiff
+from supervisor.policy.health import Health, Said
 from supervisor.policy.restart import IllegalMove, Kill, State, Status
 from supervisor.runtime.instance import CannotPause
 from supervisor.sandbox.plan import Plan, compile_plan
 from supervisor.spec.errors import ConfigError, Problem
 from supervisor.spec.model import Fleet, Worker, instance_names
 from supervisor.spec.names import UnknownName, nearest
-from supervisor.spec.records import ExitRecord, LaunchRecord, PhaseRecord
+from supervisor.spec.records import ExitRecord, LaunchRecord, PhaseRecord, Usual
 from supervisor.telemetry.bus import EventBus
 
 
@@ -36,7 +37,11 @@ class FakeInstance:
         self.launches: list[LaunchRecord] = []
         self.exits: list[ExitRecord] = []
         self.log_path: str | None = None
+        self.usual: Usual | None = None
         self.paused = False
+        self.health: Health | None = None
+        self.said = Said()
+        self.probe_seen: str | None = None
         self.cgroup_path: str | None = None
 
 

@@ -25,7 +25,7 @@ async def test_every_route_is_described_and_nothing_else(fleet: FakeFleet) -> No
     }
     described = {(path, method.upper()) for path, methods in document()["paths"].items() for method in methods}
     assert served_routes == described
-    assert len(described) == 16
+    assert len(described) == 18
 
 
 async def test_it_is_served(fleet: FakeFleet, socket_path: str) -> None:

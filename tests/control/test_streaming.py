@@ -131,3 +131,17 @@ async def test_slow_reader_is_told_what_it_lost(fleet: FakeFleet, socket_path: s
     async with served(fleet, socket_path) as client:
         events = await take(client, 2, [("after", "10")])
     assert [(event.event, event.id) for event in events] == [("events.lost", 500), ("worker.exited", 501)]
+
+
+async def test_a_gap_is_told_whatever_names_are_chosen_and_without_following(
+    fleet: FakeFleet, socket_path: str
+) -> None:
+    publish(fleet, 4)
+    end = ("follow", "false")
+    async with served(fleet, socket_path) as client:
+        unknown = await take(client, None, [("after", "77"), ("name", "job"), end])
+        assert [(one.event, one.id, one.fields.get("lost")) for one in unknown] == [
+            ("events.lost", 0, None),
+            ("worker.exited", 3, None),
+        ]
+        assert [one.id for one in await take(client, None, [("last", "9999"), end])] == [1, 2, 3, 4]

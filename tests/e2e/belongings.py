@@ -1,6 +1,7 @@
 """What a daemon and its keeper have: processes, descriptors, mounts, locks, network devices, cgroups, files."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ def belongings(daemon: Daemon, cgroup: Path | None = None) -> Belongings:
     found: Belongings = {
         "processes of the keeper": sorted(_below(keeper)),
         "processes of the daemon": sorted(name for name in _below(daemon.pid) if name != "nsinit: keeper"),
-        "cgroups": sorted(str(path) for path in cgroup.rglob("*") if path.is_dir()) if cgroup is not None else [],
+        "cgroups": sorted(_directories(cgroup)) if cgroup is not None else [],
         "runtime files": _files(daemon.program.runtime),
         "state files": _files(daemon.program.state),
         "network devices": sorted(devices(daemon.pid)),
@@ -31,7 +32,9 @@ def belongings(daemon: Daemon, cgroup: Path | None = None) -> Belongings:
 
 def added(before: Belongings, after: Belongings) -> list[str]:
     """What is there and was not."""
-    return [f"{kind}: {one}" for kind, had in before.items() for one in (Counter(after[kind]) - Counter(had)).elements()]
+    return [
+        f"{kind}: {one}" for kind, had in before.items() for one in (Counter(after[kind]) - Counter(had)).elements()
+    ]
 
 
 def keys_of(uid: int) -> int:
@@ -55,7 +58,10 @@ def _below(pid: int) -> Iterator[str]:
 
 def _descriptors(pid: int) -> Iterator[str]:
     """But for connections with clients of the API, which linger for a second."""
-    paths = {row[6]: row[7] for line in Path(f"/proc/{pid}/net/unix").read_text().splitlines() if len(row := line.split()) > 7}
+    paths: dict[str, str] = {}
+    for who in (str(pid), "self"):  # an accepted socket belongs to the client's network namespace
+        rows = [line.split() for line in Path(f"/proc/{who}/net/unix").read_text().splitlines()]
+        paths |= {row[6]: row[7] for row in rows if len(row) > 7}
     for fd in Path(f"/proc/{pid}/fd").iterdir():
         try:
             kind, _, inode = os.readlink(fd).rstrip("]").partition(":[")
@@ -71,6 +77,12 @@ def _locks(pid: int) -> Iterator[str]:
         _, kind, _, access, owner, file, *_ = line.replace("-> ", "").split()
         if owner == str(pid):
             yield f"{kind} {access} {file}"
+
+
+def _directories(top: Path) -> Iterator[str]:
+    """Those named after a keeper's pid without it."""
+    for directory, _, _ in os.walk(top):
+        yield re.sub(r"nsvisor-\d+", "nsvisor-PID", directory)
 
 
 def _files(top: Path) -> list[str]:

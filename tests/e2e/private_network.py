@@ -35,8 +35,8 @@ class PrivateNetwork:
     def wrap(self, program: Program) -> Program:
         """Have this program, whoever its user, run in here."""
         user = program.user
-        enter = [_path("nsenter"), "--target", str(self.pid), "--net", "--mount", f"--wd={program.top}", "--"]
-        identity = [_path("setpriv"), f"--reuid={user.uid}", f"--regid={user.gid}", "--init-groups", "--"]
+        enter = [path_of("nsenter"), "--target", str(self.pid), "--net", "--mount", f"--wd={program.top}", "--"]
+        identity = [path_of("setpriv"), f"--reuid={user.uid}", f"--regid={user.gid}", "--init-groups", "--"]
         program.wrapper = [*enter, *identity]
         program.identity = {}
         return program
@@ -76,7 +76,7 @@ class PrivateNetwork:
         return server
 
 
-def _path(name: str) -> str:
+def path_of(name: str) -> str:
     """Whatever PATH the program is to have."""
     found = shutil.which(name)
     assert found is not None, name

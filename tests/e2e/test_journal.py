@@ -82,5 +82,8 @@ def test_a_line_for_people(nsvisor: Program, journal: Journald) -> None:
         pid = f"_PID={running.pid}"
         text = journal.journalctl("--output=cat", pid, "NSVISOR_WORKER=web", "NSVISOR_EVENT=worker.ready")
         short = journal.journalctl("--priority=err", pid, "NSVISOR_PHASE=exec")
+        assert nsvisor.run("reload").returncode == 0  # sets the log up anew
+        (reloaded,) = mine(journal, running, "NSVISOR_EVENT=daemon.reloaded")
+    assert reloaded["MESSAGE"] == "configuration applied: 0 added, 0 removed, 0 changed, 3 not"
     assert sorted(line.split(" is ready after ")[0] for line in text.splitlines()) == ["web-0#1", "web-1#1"]
     assert f"nsvisor[{running.pid}]: broken#1: exec /no/such/program failed" in short

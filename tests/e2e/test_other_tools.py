@@ -204,6 +204,62 @@ def test_lines_print_what_the_table_says(nsvisor: Program) -> None:
     }
 
 
+def descriptors_are_passed_under_any_number(nsvisor: Program) -> None:
+    """Those and no others, whatever numbers of our own they take."""
+    nsvisor.write("file", "content\n")
+    opened = " ".join(f"{number}<file" for number in range(3, 10))
+    passed = " ".join(f"--pass-fd {number}" for number in (9, 3, 5, 4, 5))
+    for init in ("", "--no-init"):
+        line = f"nsvisor run {init} {passed} -- sh -c 'echo /proc/self/fd/*; cat <&9' {opened}"
+        done = shell(nsvisor, line, {})
+        names = [word.removeprefix("/proc/self/fd/") for word in done.stdout.split()]
+        # The shell reads the directory by one more.
+        assert names in (["0", "1", "2", "3", "4", "5", *more, "9", "content"] for more in (["6"], [])), done.stderr
+
+
+def descriptors_that_do_not_fit_fail_the_phase(nsvisor: Program) -> None:
+    for limit, failed in ((5, ["recvmsg", "EMFILE"]), (30, ["dup2", "EBADF"])):
+        line = f"bash -c 'nsvisor run --limit nofile={limit} --pass-fd 30 -- true 30</etc/passwd'"
+        done = shell(nsvisor, line, {})
+        assert (done.returncode, done.stderr.split(": ")[2:4]) == (125, failed)
+
+
+def test_a_directory_is_not_passed_on(nsvisor: Program) -> None:
+    done = shell(nsvisor, "nsvisor run --pass-fd 3 -- true 3</", {})
+    said = "cannot run: --pass-fd 3: a directory, which leads out of the sandbox; bind it\n"
+    assert (done.returncode, done.stderr) == (125, said)
+
+
+def test_a_command_that_does_not_stop_in_time_is_killed(nsvisor: Program) -> None:
+    line = (
+        "nsvisor run --time-limit 200ms --set stop.grace=100ms -- sh -c \"trap '' TERM; sleep 1000 & wait; wait; wait\""
+    )
+    assert shell(nsvisor, line, {}).returncode == 124
+
+
+def test_options_change_a_worker_of_the_configuration(nsvisor: Program) -> None:
+    """Arrays of tables are added to, what is single is replaced; problems are told where they are written."""
+    text = """
+    [worker.w]
+    command = ["sh", "-c", "echo $A $B; ls -d /one /two; id -u"]
+    env = { A = "1", B = "2" }
+    mounts = [{ type = "tmpfs", target = "/one" }]
+    """
+    file = nsvisor.write("w.toml", text)
+    run = ("--config", str(file), "run", "--worker", "w")
+    assert nsvisor.run(*run).stdout.split() == ["1", "2", "/one", str(nsvisor.user.uid)]
+    done = nsvisor.run(*run, "--env", "B=3", "--tmpfs", "/two", "--uid", "root")
+    assert done.stdout.split() == ["1", "3", "/one", "/two", "0"]
+    done = nsvisor.run(*run, "--tmpfs", "/one")
+    assert (done.returncode, done.stderr) == (125, "cannot run: --tmpfs /one: target: the same target as mounts[0]\n")
+    assert nsvisor.run(*run, "--", "hostname").stdout == "w\n"
+    done = nsvisor.run("--config", str(file), "run", "--worker", "v")
+    assert (done.returncode, done.stderr.startswith("cannot find 'v'")) == (125, True)
+    nsvisor.write("w.toml", text.replace("tmpfs", "moon"))
+    done = nsvisor.run(*run, "--tmpfs", "/two")
+    assert (done.returncode, done.stderr.startswith(f"{file}:5: worker.w.mounts[0].type")) == (125, True)
+
+
 def test_it_dies_with_its_parent(nsvisor: Program) -> None:
     line = "nsvisor run --die-with-parent -- sleep 46011 & echo $!; wait"
     parent = subprocess.Popen(
@@ -222,40 +278,8 @@ def test_it_dies_with_its_parent(nsvisor: Program) -> None:
         parent.stdout.close()
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        (["--set", "limits.pids=many"], "--set limits.pids=many: not allowed; allowed:"),
-        (["--set", "limits.pits=5"], "--set limits.pits=5: unknown key; allowed:"),
-        (["--set", "rootfs.kind=moon"], "--set rootfs.kind=moon: not allowed; allowed:"),
-        (["--set", "=5"], "--set =5: KEY=VALUE is what it takes"),
-        (["--set", "a b=5"], "--set a b=5: not a key; allowed: such as limits.memory"),
-        (["--set", "hostname=x", "--set", "hostname.y=1"], "--set hostname.y=1: set by another option, too"),
-        (["--tmpfs", "x"], "--tmpfs x: target: not an absolute path; allowed:"),
-        (["--tmpfs", "/x", "--tmpfs", "/x"], "--tmpfs /x: target: the same target as mounts[0]"),
-        (["--mount", "type=tmpfs"], "--mount type=tmpfs: target: missing; allowed:"),
-        (
-            ["--mount", "type=tmpfs,target=/x,moon=1"],
-            "--mount type=tmpfs,target=/x,moon=1: moon: unknown key; allowed:",
-        ),
-        (["--mount", '"type=tmpfs'], '--mount "type=tmpfs: each key once, as KEY=VALUE with commas between them'),
-        (["--secret", "id=x"], "--secret id=x: no content; allowed:"),
-        (["--publish", "80"], "--publish 80: "),
-        (["--uid-map", "0:0"], "--uid-map 0:0: "),
-        (["--root", "kind=dir", "--writable"], "--root kind=dir: takes the place of --writable"),
-        (["--rootfs", "/", "--root", "kind=tmpfs"], "--root kind=tmpfs: takes the place of --rootfs"),
-        (["--pass-fd", "1"], "--pass-fd 1: the standard streams are passed on anyway; allowed:"),
-        (["--pass-fd", "77"], "--pass-fd 77: no such descriptor is open; allowed:"),
-        (["--status-fd", "-1"], "--status-fd -1: "),
-        (["--time-limit", "long"], "--time-limit long: "),
-        (["--time-limit", "0"], "--time-limit 0: no time at all; allowed:"),
-        (["--env", "NOT_THERE"], "--env NOT_THERE: no such variable here; NAME=VALUE sets one"),
-        (["--worker", "moon"], "cannot find a configuration"),
-        (["--bundle", "/nowhere"], "/nowhere/config.json: cannot read: No such file or directory"),
-    ],
-)
-def test_a_mistake_is_told_by_the_option(nsvisor: Program, options: list[str], said: str) -> None:
-    done = nsvisor.run("run", *options, "--", "true")
-    (line,) = done.stderr.splitlines()
-    assert done.returncode == 125
-    assert line.removeprefix("cannot run: ").removeprefix("nsvisor: ").startswith(said)
+def test_texts_go_in_as_they_are(nsvisor: Program) -> None:
+    """No number for {index}, which only a worker's instances have; no byte lost."""
+    line = "A=$(printf '\\377') nsvisor run --keep-env --env B=x,y=z -- printf '%s\n' '{index}' \"$(printf '\\376')\""
+    done = shell(nsvisor, f"({line}; A=$(printf '\\377') nsvisor run --env A -- sh -c 'echo \"$A\"') | od -An -c", {})
+    assert done.stdout.split() == [*"{index}", "\\n", "376", "\\n", "377", "\\n"], done.stderr

@@ -213,21 +213,19 @@ def launched(
     joins: Sequence[tuple[int, int]] | None = None,
     stop: tuple[int, int] = (signal.SIGTERM, 0),
     hold: bool = False,
-    hidden: bool = False,
+    hidden: bool | None = None,
     secrets: Mapping[str, bytes] | None = None,
 ) -> Iterator[Sandbox]:
     """A child that waits for `go`; killed, reaped and forgotten at the end. Refused where none came of it.
 
     joined: sandboxes by worker's name; joins: descriptors and kinds instead of the plan's own; hold: the keeper keeps
-    copies of the pipes; hidden: as a command executed beside others.
+    copies of the pipes; hidden: as a command executed beside others; unless said, as the daemon does.
     """
     plan = compile_plan(what, 0, keeper.who.facts, terminal=terminal) if isinstance(what, Worker) else what
     name = f"{plan.instance}#{next(_numbers)}"
     if joins is None:
         with acting_as(keeper.who.account):
-            opened, kinds = open_joins(
-                plan.joins, lambda name: ((joined or {})[name].pid, os.dup((joined or {})[name].pidfd))
-            )
+            opened, kinds = open_joins(plan.joins, lambda name: ((joined or {})[name].pid, (joined or {})[name].pidfd))
     else:
         opened, kinds = [os.dup(fd) for fd, _ in joins], [kind for _, kind in joins]
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -240,7 +238,15 @@ def launched(
     clone_flags = flags.CLONE_NEWUSER * plan.new_user | flags.CLONE_NEWPID * plan.new_pid
     roles = " ".join(["plan", "channel", "stdio", "stdio", "stdio", *("keep" for _ in kept), *("join" for _ in opened)])
     keeper.send(
-        *("launch", name, clone_flags, *stop, roles, " ".join(map(str, kinds)), *(("hidden",) if hidden or plan.is_watched else ())),
+        *(
+            "launch",
+            name,
+            clone_flags,
+            *stop,
+            roles,
+            " ".join(map(str, kinds)),
+            *(("hidden",) if (plan.is_watched if hidden is None else hidden) else ()),
+        ),
         fds=[plan_fd, theirs.fileno(), null, out_writer, err_writer, *kept, *opened],
     )
     close_all([plan_fd, null, out_writer, err_writer, *opened])

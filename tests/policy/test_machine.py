@@ -12,6 +12,7 @@ from supervisor.policy.restart import (
     BecameReady,
     Deadline,
     Exited,
+    Extend,
     HandedOver,
     IllegalMove,
     Kill,
@@ -21,6 +22,7 @@ from supervisor.policy.restart import (
     Start,
     State,
     Stop,
+    Unhealthy,
     complete_exit,
     initial,
 )
@@ -124,6 +126,21 @@ class Machine(RuleBasedStateMachine):
     def became_ready(self) -> None:
         assert self.world.child is not None
         self.world.do(BecameReady(self.world.child.incarnation))
+
+    @precondition(lambda self: self.world.child is not None and self.world.child.executing)
+    @rule()
+    def unhealthy(self) -> None:
+        assert self.world.child is not None
+        self.world.do(Unhealthy(self.world.child.incarnation, "HTTP 503"))
+        assert self.state in {State.STOPPING, State.UNKILLABLE}
+
+    @precondition(lambda self: self.world.child is not None and self.world.child.executing)
+    @rule(seconds=st.sampled_from([0.0, 10.0, 1e9]))
+    def extends(self, seconds: float) -> None:
+        assert self.world.child is not None
+        before = self.world.status.deadline
+        self.world.do(Extend(self.world.child.incarnation, seconds))
+        assert (self.world.status.deadline or 0) >= (before or 0)
 
     @precondition(has_child)
     @rule(end=ENDS, ran_s=st.sampled_from([0.0, 1.0, 100.0]), jitter=JITTER)

@@ -51,6 +51,20 @@ def test_policies(policy: str, restarted: list[ExitRecord]) -> None:
         assert verdict(record, rules, timed_out=False) is expected, record
 
 
+def test_what_was_stopped_as_unhealthy_failed_for_that_however_it_ended() -> None:
+    status = Status(state=State.STOPPING, wanted=True, requested_by="unhealthy", unhealthy="HTTP 503")
+    rules = Rules(success_exit=(0, "SIGTERM"), never_after=(0,))
+    for record in (CLEAN, death("SIGTERM"), death("SIGKILL")):
+        found = complete_exit(status, record, rules)
+        assert (found.cause, found.probe, found.requested_by, found.clean) == ("unhealthy", "HTTP 503", None, False)
+        assert (found.code, found.signal) == (record.code, record.signal)
+        assert verdict(found, rules, timed_out=False) is Verdict.RESTART
+        assert verdict(found, Rules(policy="on-abnormal"), timed_out=False) is Verdict.RESTART
+        assert verdict(found, Rules(policy="never"), timed_out=False) is Verdict.FAIL
+        assert describe(found) == "unhealthy: HTTP 503"
+    assert complete_exit(status, UNKNOWN, rules).cause == "unknown"
+
+
 def test_never_after_comes_before_always_after_which_comes_before_the_policy() -> None:
     both = Rules(policy="always", never_after=(3, "SIGSEGV"), always_after=(3, "SIGSEGV"))
     assert verdict(CODE, both, timed_out=False) is Verdict.FAIL

@@ -2,7 +2,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from trio.testing import wait_all_tasks_blocked
 
 from supervisor.runtime import output
 from supervisor.runtime.log_line import LIMIT_BYTES
-from supervisor.runtime.output import OutputWriter, Stream, capture
+from supervisor.runtime.capture import capture
+from supervisor.runtime.output import OutputWriter, Stream
 from supervisor.spec.model import Log
 from supervisor.telemetry.bus import EventBus
 from tests.runtime.log_files import stored, written
@@ -89,14 +90,14 @@ def test_lines_carry_their_incarnation(writer: OutputWriter, tmp_path: Path) -> 
 
 def test_one_write_for_a_chunk(writer: OutputWriter, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = []
-    real = os.write
+    real = os.writev
 
-    def counting(fd: int, data: bytes) -> int:
-        sizes.append(len(data))
-        return real(fd, data)
+    def counting(fd: int, parts: Sequence[bytes | memoryview]) -> int:
+        sizes.append(sum(map(len, parts)))
+        return real(fd, parts)
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "write", counting)
+        patch.setattr(os, "writev", counting)
         writer.feed("stdout", b"line\n" * 1000 + b"\xff\nend\n")
     assert len(sizes) == 1
 

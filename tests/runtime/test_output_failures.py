@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.runtime import output
+from supervisor.runtime import log_sink
 from supervisor.runtime.output import OutputWriter
 from supervisor.spec.model import Log
 from supervisor.telemetry.bus import EventBus
@@ -34,14 +34,14 @@ def writer(tmp_path: Path, bus: EventBus) -> Iterator[OutputWriter]:
 # Runs in a mount namespace of its own, on a tmpfs of 64 KiB: as root as it is, else in a user namespace too.
 FULL_DISK = """
 import json, os, sys
-from supervisor.runtime import output
+from supervisor.runtime import log_sink
 from supervisor.runtime.log_line import decode
 from supervisor.runtime.output import OutputWriter
 from supervisor.spec.model import Log
 from supervisor.telemetry.bus import EventBus
 
 disk = sys.argv[1]
-output.RECOVERED_AFTER_S = 0.0
+log_sink.RECOVERED_AFTER_S = 0.0
 bus = EventBus()
 writer = OutputWriter("web", disk + "/logs", Log(), bus)
 writer.begin(1)
@@ -130,7 +130,7 @@ def test_one_event_for_a_failure_that_lasts(tmp_path: Path, bus: EventBus, monke
     path.unlink()
     one.feed("stdout", b"kept\n")
     assert [event for event, _ in events(bus)] == ["log.failed"]  # not trusted yet
-    monkeypatch.setattr(output, "RECOVERED_AFTER_S", 0.0)
+    monkeypatch.setattr(log_sink, "RECOVERED_AFTER_S", 0.0)
     one.feed("stdout", b"kept\n")
     name, fields = events(bus)[-1]
     assert name == "log.recovered"

@@ -7,14 +7,27 @@ import ctypes
 import errno
 import os
 import shutil
+import struct
 import sys
 import tempfile
 import traceback
 from collections.abc import Callable
 
-from supervisor.kernel import clone, files, loopback, mounts, namespaces, process, setns
+from supervisor.kernel import (
+    clone,
+    files,
+    landlock,
+    loopback,
+    mounts,
+    namespaces,
+    process,
+    scheduling,
+    seccomp,
+    setns,
+)
 from supervisor.kernel.libc import checked, libc
 from supervisor.kernel.rlimits import set_limit
+from supervisor.sandbox.hint_table import TABLE
 
 Case = tuple[str, str, Callable[[], object]]
 CASES: list[Case] = []
@@ -492,6 +505,184 @@ def setting_of_a_group() -> None:
 @provokes("mount.mask", "EPERM")
 def cover_in_the_host_s_mount_namespace() -> None:
     mounts.copy_tree(place("/proc/keys"))
+
+
+@provokes("clone", "ENOMEM")
+def clone_in_a_dead_pid_namespace() -> None:
+    enter(clone.CLONE_NEWPID)
+    in_child(lambda: None)
+    clone.clone(clone.CLONE_NEWUSER)
+
+
+@provokes("ns.join", "EACCES")
+def join_of_another_user_s() -> None:
+    files.open_file("/proc/1/ns/net", os.O_RDONLY)
+
+
+@provokes("id.root", "EPERM")
+def root_without_rights() -> None:
+    files.setresuid(0, 0, 0)
+
+
+@provokes("session.new", "ENOSPC")
+def terminals_all_taken() -> None:
+    enter(clone.CLONE_NEWNS)
+    tree = mounts.new_filesystem("devpts", {"max": "1", "ptmxmode": "0666"}, 0)
+    for _ in range(2):
+        files.open_beneath(tree, "ptmx", os.O_RDWR)
+
+
+@provokes("session.new", "ENOENT")
+def no_terminals() -> None:
+    enter(clone.CLONE_NEWNS)
+    files.open_beneath(mounts.new_filesystem("tmpfs", {}, 0), "ptmx", os.O_RDWR)
+
+
+@provokes("cwd.enter", "EACCES")
+def directory_closed() -> None:
+    files.chdir("/root")
+
+
+@provokes("limit.rlimit", "EINVAL")
+def limit_over_its_own_hard_one() -> None:
+    checked(libc.setrlimit(7, (ctypes.c_ulong * 2)(20, 10)), "setrlimit")  # RLIMIT_NOFILE
+
+
+@provokes("limit.sched", "EPERM")
+def policy_of_real_time() -> None:
+    scheduling.set_scheduler(0, 1, 1)  # SCHED_FIFO
+
+
+@provokes("limit.sched", "EINVAL")
+def processors_that_are_not_there() -> None:
+    os.sched_setaffinity(0, {1023})
+
+
+@provokes("userns.seal", "EACCES")
+def quota_without_rights() -> None:
+    setting("user/max_user_namespaces", "0")
+
+
+@provokes("sysctl.set", "ELOOP")
+def setting_behind_a_link() -> None:
+    files.open_beneath(os.open("/proc", os.O_PATH), "self/sys", os.O_WRONLY)
+
+
+@provokes("sysctl.set", "EROFS")
+def setting_on_a_read_only_proc() -> None:
+    enter(clone.CLONE_NEWNS | clone.CLONE_NEWNET)
+    tree = mounts.open_tree("/proc/sys", recursive=True)
+    mounts.set_attributes(tree, mounts.MOUNT_ATTR_RDONLY, recursive=False)
+    files.open_beneath(tree, "net/ipv4/ip_forward", os.O_WRONLY)
+
+
+@provokes("lock.landlock", "EPERM")
+def landlock_without_no_new_privileges() -> None:
+    landlock.restrict_self(landlock.create_ruleset(1, 0, 0))
+
+
+@provokes("lock.landlock", "E2BIG")
+def landlock_upon_landlock() -> None:
+    process.prctl(process.PR_SET_NO_NEW_PRIVS, 1)
+    ruleset = landlock.create_ruleset(1, 0, 0)
+    for _ in range(17):
+        landlock.restrict_self(ruleset)
+
+
+@provokes("lock.seccomp", "EACCES")
+def filter_without_no_new_privileges() -> None:
+    seccomp.install_filter(struct.pack("=HBBI", 6, 0, 0, 0x7FFF0000), 0)
+
+
+@provokes("lock.seccomp", "EINVAL")
+def filter_that_is_none() -> None:
+    process.prctl(process.PR_SET_NO_NEW_PRIVS, 1)
+    seccomp.install_filter(struct.pack("=HBBI", 0xFFFF, 0, 0, 0), 0)
+
+
+@provokes("lock.seccomp", "ENOMEM")
+def filters_without_end() -> None:
+    process.prctl(process.PR_SET_NO_NEW_PRIVS, 1)
+    program = struct.pack("=HBBI", 0x20, 0, 0, 0) * 4095 + struct.pack("=HBBI", 6, 0, 0, 0x7FFF0000)
+    for _ in range(10):
+        seccomp.install_filter(program, 0)
+
+
+@provokes("exec", "ELOOP")
+def command_link_in_a_circle() -> None:
+    link = os.path.join(os.environ["SCRATCH"], "round")
+    os.symlink("round", link)
+    execute(link)
+
+
+def full_tmpfs(options: dict[str, str]) -> int:
+    enter(clone.CLONE_NEWNS)
+    return mounts.new_filesystem("tmpfs", options, 0)
+
+
+def circle() -> int:
+    """A directory with /a, which leads to itself."""
+    directory = tempfile.mkdtemp(dir=os.environ["SCRATCH"])
+    os.symlink("a", os.path.join(directory, "a"))
+    return place(directory)
+
+
+def mount_point_in_a_circle() -> None:
+    files.open_in_root(circle(), "/a", os.O_PATH)
+
+
+def mount_point_below_a_file() -> None:
+    files.open_in_root(place("/"), "/etc/passwd/below", os.O_PATH)
+
+
+def mount_point_where_a_link_is() -> None:
+    os.mkdir(f"/proc/self/fd/{circle()}/a")
+
+
+def mount_without_rights() -> None:
+    mounts.open_tree("/etc", recursive=True)
+
+
+def mount_point_without_room() -> None:
+    tree = full_tmpfs({"nr_inodes": "1"})
+    os.mkdir(f"/proc/self/fd/{tree}/new")
+
+
+def source_behind_a_closed_door() -> None:
+    enter(clone.CLONE_NEWNS)
+    mounts.open_tree("/root/closed", recursive=True)
+
+
+def directory_over_a_file() -> None:
+    enter(clone.CLONE_NEWNS)
+    mounts.attach(mounts.new_filesystem("tmpfs", {}, 0), place("/etc/passwd"))
+
+
+TARGETS = ["dev", "proc", "sysfs", "cgroup", "mqueue", "devpts", "bind", "tmpfs", "overlay", "file", "secret"]
+for _phase, _names in (
+    *((f"mount.{kind}", "ELOOP ENOTDIR EEXIST EROFS ENOSPC EPERM") for kind in TARGETS),
+    ("rootfs.prepare", "ELOOP EPERM ENOSPC"),
+    ("mount.mask", "ELOOP"),
+    ("mount.overlay", "EACCES"),
+    ("mount.bind", "EACCES"),
+    ("mount.file", "EACCES EINVAL"),
+    ("mount.secret", "EACCES EINVAL"),
+    ("lock.landlock", "EACCES ENOTDIR"),
+):
+    for _name in _names.split():
+        if _name in TABLE[_phase] and (_phase, _name) not in {(phase, name) for phase, name, _ in CASES}:
+            provokes(_phase, _name)(
+                {
+                    "ELOOP": mount_point_in_a_circle,
+                    "ENOTDIR": mount_point_below_a_file,
+                    "EEXIST": mount_point_where_a_link_is,
+                    "EROFS": mount_point_on_a_read_only_root,
+                    "ENOSPC": mount_point_without_room,
+                    "EPERM": mount_without_rights,
+                    "EACCES": source_behind_a_closed_door,
+                    "EINVAL": directory_over_a_file,
+                }[_name]
+            )
 
 
 def in_child(call: Callable[[], object]) -> None:

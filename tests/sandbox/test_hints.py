@@ -152,6 +152,23 @@ def test_the_failing_call_tells_target_from_source() -> None:
     assert "one kind" in target.sentence
 
 
+def test_what_is_wrong_with_a_target_is_looked_for_where_the_host_has_it() -> None:
+    def command(phase: str, detail: str, root: str | None) -> str | None:
+        return certain(hint(phase, "ELOOP", detail, syscall="openat2", instance="web", root=root)).command
+
+    assert command("mount.bind", "/data -> /srv ro", "/roots/a") == "namei -l /roots/a/srv"
+    assert command("mount.tmpfs", "/tmp size 4096", "") == "namei -l /tmp"
+    assert command("mount.proc", "/proc, the host's", "/my roots") == "namei -l '/my roots/proc'"
+    assert command("mount.overlay", "/data: /u over /l", None) == "nsvisor plan web"
+
+
+def test_the_call_tells_the_target_of_every_kind_of_mount() -> None:
+    for phase in (phase for phase in PHASES if phase.startswith("mount.") and phase != "mount.propagation"):
+        assert "in circles" in certain(hint(phase, "ELOOP", "/x", syscall="openat2")).sentence
+    link = certain(hint("mount.file", "EEXIST", "/x -> y", syscall="mkdirat"))
+    assert "Something else" in link.sentence
+
+
 def test_commands_name_the_user_the_path_and_the_instance() -> None:
     assert certain(hint("id.map", NO_SUBID, facts=FACTS)).command == (
         "sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ada"

@@ -159,6 +159,7 @@ def test_joins_come_first_each_after_its_owner() -> None:
 def test_a_user_namespace_that_is_joined_is_the_first_and_the_owner_of_what_comes_with_it() -> None:
     found = plan(namespaces={"user": "worker:db", "pid": "worker:db"})
     assert found.joins == (Join("user", "worker:db"), Join("pid", "worker:db"))
+    assert found.is_watched
     assert (found.new_user, found.new_pid) == (False, False)
     assert not {"id.map", "id.root"} & set(phases(found))
 
@@ -275,6 +276,20 @@ def test_the_worker_has_the_last_word_on_its_environment() -> None:
 
 
 Space = st.sampled_from([True, False, "worker:db", "pid:7", "path:/run/ns"])
+
+
+def test_descriptors_passed_on_are_the_workloads_alone() -> None:
+    """PID 1 would have them too: the workload is a process apart."""
+    spec = worker()
+    assert "init.fork" not in phases(compile_plan(spec, 0, FACTS))
+    found = compile_plan(spec, 0, FACTS, passed=(5, 3))
+    assert "init.fork" in phases(found)
+    assert step(found, "fd.close") == Step("fd.close", "keep 0-2, 5, 3", (1024, 5, 3))
+
+
+def test_without_an_index_texts_stand_as_they_are() -> None:
+    found = compile_plan(worker(command=["echo", "{index}"]), None, FACTS)
+    assert (found.instance, step(found, "exec").detail) == (worker().name, "echo {index}")
 
 
 @given(

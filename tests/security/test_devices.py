@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -20,11 +22,18 @@ MNT_IS_PRIVATE = ["unshare", "--mount", "sh", "-c", PRIVATE, "sh"]
 
 
 @pytest.fixture
-def private(who: Who) -> Iterator[Keeper]:
-    if who.account.uid != 0:
-        pytest.skip("only root owns the host's devices")
+def private(root: Who) -> Iterator[Keeper]:
+    """Of root, who owns the host's devices."""
+    with privately(root) as keeper:
+        yield keeper
+
+
+@contextmanager
+def privately(root: Who) -> Iterator[Keeper]:
+    """A keeper with a null device of its own."""
     before = os.stat("/dev/null")
-    with running_keeper(who, wrapper=MNT_IS_PRIVATE) as keeper:
+    with running_keeper(root, wrapper=MNT_IS_PRIVATE) as keeper:
+        keeper.settle()  # the wrapper has become the keeper
         inside = os.stat(f"/proc/{keeper.pid}/root/dev/null")
         assert (inside.st_dev, inside.st_ino) != (before.st_dev, before.st_ino)
         yield keeper
@@ -82,7 +91,7 @@ def test_the_hosts_null_device_keeps_its_mode(private: Keeper) -> None:
 
 
 @pytest.mark.parametrize(("words", "expected"), [((), "EACCES"), (("dev",), "")], ids=["nodev", "dev"])
-def test_a_node_in_a_directory_is_no_device(private: Keeper, words: tuple[str, ...], expected: str) -> None:
+def test_a_node_in_a_directory_is_no_device(private: Keeper, words: tuple[Any, ...], expected: str) -> None:
     source = "@attempt\ndef node():\n    opened('/srv/other')\n"
     mounts = (Mount("bind", "/srv", "/mnt", words),)
     assert outcomes(private, attempting(source, mounts=mounts)) == {"node": expected}

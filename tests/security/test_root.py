@@ -1,15 +1,17 @@
 """The root: links in it, what is read-only in it, and ways out of it."""
 
 import os
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from supervisor.spec.model import Mount, Namespaces, Rootfs, Security
-from tests.nsinit.keepers import Keeper, running_keeper
+from tests.nsinit.keepers import Keeper, close_all, running_keeper
 from tests.nsinit.people import Who
 from tests.nsinit.roots import Folder
-from tests.nsinit.sandboxes import run, worker
+from tests.nsinit.sandboxes import launched, run, worker
 from tests.security.attempts import attempting, outcomes, without
 
 ADMIN = Security(capabilities=("CAP_SYS_ADMIN",))
@@ -117,6 +119,39 @@ def test_what_is_read_only_on_the_host_stays_so(who: Who, folder: Folder) -> Non
     assert found["remount_bind"] == "EPERM"
 
 
+SHARED = """
+mount --make-rprivate / && mount --bind {0} {0} && mount --make-shared {0} && exec "$@"
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "come_in"),
+    [(("ro",), False), (("ro", "private"), False), (("ro", "slave"), True)],
+    ids=["default", "private", "slave"],
+)
+def test_what_the_host_mounts_later_does_not_come_in(
+    root: Who, root_folder: Folder, words: tuple[Any, ...], come_in: bool
+) -> None:
+    """It would come in writable, with set-uid programs and devices, below what is bound read-only."""
+    folder = root_folder
+    folder.directory("disk")
+    script = "echo up; read line; touch /srv/disk/new && echo written"
+    what = worker(script, mounts=(Mount("bind", "/srv", str(folder.top), words),))
+    reader, writer = os.pipe()
+    wrapper = ["unshare", "--mount", "sh", "-c", SHARED.format(folder.top), "sh"]
+    try:
+        with running_keeper(root, wrapper=wrapper) as keeper, launched(keeper, what, stdin=reader) as sandbox:
+            sandbox.go()
+            sandbox.until_end()
+            assert sandbox.line() == "up"
+            disk = ["mount", "-t", "tmpfs", "tmpfs", f"{folder.top}/disk"]
+            subprocess.run(["nsenter", "-t", str(keeper.pid), "-m", *disk], check=True)
+            os.write(writer, b"\n")
+            assert ("written" in sandbox.output()) is come_in
+    finally:
+        close_all([reader, writer])
+
+
 ESCAPE = """
 before = sorted(os.listdir("/"))
 os.mkdir("/tmp/jail")
@@ -211,22 +246,22 @@ def test_without_a_mount_namespace_the_hosts_files_are_the_users(keeper: Keeper,
     assert "No such file" in run(keeper, worker(f"LC_ALL=C {reading}")).err
 
 
-def test_a_program_with_the_set_uid_bit(keeper: Keeper, folder: Folder) -> None:
+def test_a_program_with_the_set_uid_bit(root: Who, root_folder: Folder) -> None:
     """Of another id of the sandbox: only `suid` on the mount without no_new_privs makes it work."""
-    if os.geteuid() != 0:
-        pytest.skip("gives a file to a subordinate id")
-    first = keeper.who.facts.subuid.start if keeper.who.facts.subuid else 100000
-    program = folder.top / "id"
+    first = 100000
+    program = root_folder.top / "id"
     program.write_bytes(Path("/usr/bin/id").read_bytes())
     os.chown(program, first, first)
     program.chmod(0o4755)
     ids = {"uid_map": (f"0:{first}:100",), "gid_map": (f"0:{first}:100",), "user": 7}
     open_ = Security(no_new_privs=False, seccomp="off")
-    for words, security, expected in (
+    cases: tuple[tuple[tuple[Any, ...], Security, str], ...] = (
         (("suid",), open_, "0"),
         (("suid",), Security(), "7"),
         ((), open_, "7"),
-    ):
-        mounts = (Mount("bind", "/srv", str(folder.top), words),)
-        ran = run(keeper, worker(["/srv/id", "-u"], mounts=mounts, security=security, **ids))
-        assert (ran.failure, ran.out.strip()) == (None, expected), (words, security)
+    )
+    with running_keeper(root) as keeper:
+        for words, security, expected in cases:
+            mounts = (Mount("bind", "/srv", str(root_folder.top), words),)
+            ran = run(keeper, worker(["/srv/id", "-u"], mounts=mounts, security=security, **ids))
+            assert (ran.failure, ran.out.strip()) == (None, expected), (words, security)

@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import pytest
+
 from supervisor.spec.advice import warnings
 from supervisor.spec.load import load_config, load_text
 
@@ -63,3 +65,20 @@ network = { mode = "worker:a" }
     assert str(found).startswith(f'{config}:3: worker.a.security.seccomp = "off": b joins it')
     config.write_text(text.replace("NESTED", "true"))
     assert warnings(load_config(str(config))) == ()
+
+
+@pytest.mark.parametrize(
+    ("uid", "keys", "warned"),
+    [
+        (0, "", True),
+        (1000, "", False),
+        (0, 'id_map = "auto"\n', False),
+        (0, "user = 1000\n", False),
+        (0, "namespaces = { user = false }\n", False),
+    ],
+)
+def test_the_hosts_root_with_cap_sys_admin(monkeypatch: pytest.MonkeyPatch, uid: int, keys: str, warned: bool) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: uid)
+    fleet = load_text(f'[worker.a]\ncommand = ["x"]\n{keys}security = {{ capabilities = ["CAP_SYS_ADMIN"] }}\n')
+    said = [str(problem) for problem in warnings(fleet) if "read-only mount" in str(problem)]
+    assert len(said) == warned

@@ -67,6 +67,8 @@ def test_the_least_bundle(tmp_path: Path) -> None:
         (process(user={"uid": 5, "gid": 6, "umask": 18, "additionalGids": [7]}), ("umask",), "0022"),
         (process(user={"uid": 5, "gid": 6, "additionalGids": [7]}), ("group",), 6),
         (process(user={"uid": 5, "gid": 6, "additionalGids": [7]}), ("groups",), [7]),
+        (process(user={"uid": 5, "gid": 6, "additionalGids": [6]}), ("groups",), None),
+        (process(user={"uid": 5, "gid": 6, "additionalGids": [6, 7]}), ("groups",), [7]),
         (process(rlimits=[{"type": "RLIMIT_NOFILE", "soft": 5, "hard": 9}]), ("limits", "nofile"), "5:9"),
         (process(rlimits=[{"type": "RLIMIT_CPU", "soft": 5, "hard": 5}]), ("limits", "cpu_time"), 5),
         (process(rlimits=[{"type": "RLIMIT_CORE", "soft": 2**64 - 1, "hard": 2**64 - 1}]), ("limits", "core"),

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from supervisor.spec.load import load_config, load_text
-from supervisor.spec.model import Supervisor, Worker
+from supervisor.spec.model import MetricsListener, Supervisor, Worker
 from tests.spec.problems import ENVIRON
 from tests.spec.test_schema import uncommented
 
@@ -19,7 +19,9 @@ def test_it_loads_as_it_is() -> None:
 
 def test_what_it_shows_are_the_defaults() -> None:
     fleet = load_text(uncommented(FILE.read_text()), str(FILE), ENVIRON)
-    assert fleet.supervisor == Supervisor()
+    assert fleet.supervisor == Supervisor(
+        metrics=MetricsListener("127.0.0.1:9464")
+    )  # an example, for want of a default
     assert fleet.workers["every-default"] == Worker("every-default", COMMAND)
     other = fleet.workers["every-other"]
     assert other.limits.cpu_s == 3600

@@ -51,7 +51,7 @@ async def test_a_slow_subscriber_loses_the_oldest_and_is_told_how_many() -> None
     for number in range(1, KEPT + 8):
         bus.publish("test.event", n=number)
     lost, *kept = await take(subscription, KEPT + 1)
-    assert (lost.event, lost.level, lost.fields) == ("events.lost", "warning", {"lost": 7})
+    assert (lost.event, lost.level, lost.fields["lost"]) == ("events.lost", "warning", 7)
     assert numbers(kept) == list(range(8, KEPT + 8))
     assert lost.id == kept[0].id - 1
     assert [one.id for one in kept] == list(range(9, KEPT + 9))
@@ -62,7 +62,34 @@ async def test_resuming() -> None:
     for number in range(1, 6):
         bus.publish("test.event", n=number)
     assert numbers(await take(bus.subscribe(after=3), 2)) == [4, 5]
-    assert numbers(await take(bus.subscribe(after=99), 5)) == [1, 2, 3, 4, 5]  # an id of an earlier daemon's
+    assert numbers(await take(bus.subscribe(after=bus.before_last(2)), 2)) == [4, 5]
+    assert numbers(await take(bus.subscribe(after=bus.before_last(9)), 5)) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("after", [1, 99, 102 + KEPT])
+async def test_what_followed_an_id_of_another_daemons_is_not_known(after: int) -> None:
+    bus = EventBus(first_id=101)
+    quiet = bus.subscribe(after=after)
+    assert quiet.is_behind(0)
+    [gap] = await take(quiet, 1)
+    assert (gap.event, gap.fields["lost"], gap.id) == ("events.lost", None, 100)
+    assert not bus.subscribe(after=gap.id).is_behind(bus.last_id)  # who resumes after it lost nothing
+    bus.publish("test.event", n=1)
+    bus.publish("test.event", n=2)
+    assert numbers(await take(quiet, 2)) == [1, 2]
+    late = await take(bus.subscribe(after=after), 3)
+    assert [(one.id, one.fields.get("n")) for one in late] == [(100, None), (101, 1), (102, 2)]
+
+
+async def test_ids_begin_where_they_are_told_to() -> None:
+    bus = EventBus(first_id=5000)
+    for number in range(KEPT + 3):
+        bus.publish("test.event", n=number)
+    assert bus.last_id == 5000 + KEPT + 2
+    first = (await take(bus.subscribe(), 1))[0]
+    assert (first.id, first.fields) == (5003, {"n": 3})
+    assert numbers(await take(bus.subscribe(after=bus.before_last(1)), 1)) == [KEPT + 2]
+    assert (await take(bus.subscribe(after=5000), 1))[0].fields["lost"] == 2
 
 
 async def test_from_the_beginning_nothing_is_called_lost() -> None:
@@ -70,7 +97,7 @@ async def test_from_the_beginning_nothing_is_called_lost() -> None:
     for number in range(KEPT + 5):
         bus.publish("test.event", n=number)
     assert numbers(await take(bus.subscribe(), 1)) == [5]
-    assert (await take(bus.subscribe(after=2), 1))[0].fields == {"lost": 3}
+    assert (await take(bus.subscribe(after=2), 1))[0].fields["lost"] == 3
 
 
 async def test_what_is_below_the_level_is_neither_kept_nor_delivered_but_observed() -> None:

@@ -1,14 +1,17 @@
 import errno
+import json
 import os
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from supervisor.telemetry.journal import JournalSocket, encode_field, is_journal
+from supervisor.telemetry.journal import PRIORITIES, JournalSocket, encode_field, is_journal
+from supervisor.telemetry.journal_record import JournalWriter
 
 BIG = b"DATA=" + b"x" * 1_000_000 + b"\n"
 
@@ -121,6 +124,37 @@ def test_journal_stream_is_compared_with_the_descriptor(tmp_path: Path) -> None:
     assert not is_journal(fd, {"JOURNAL_STREAM": here})  # closed
 
 
+class Elsewhere:
+    """A standard error that takes two records."""
+
+    def __init__(self) -> None:
+        self.lost = 0
+        self.taken: list[str] = []
+
+    def write(self, level: str, fields: dict[str, Any]) -> None:
+        assert level in PRIORITIES
+        if len(self.taken) == 2:
+            self.lost += 1
+        else:
+            self.taken.append(fields["event"])
+
+
+def test_what_standard_error_did_not_take_either_is_told_as_lost(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    journal, elsewhere = JournalSocket(str(path)), Elsewhere()
+    writer = JournalWriter(journal, elsewhere)
+    for _ in range(4):
+        writer.error({"event": "daemon.failed", "error": "x"})
+    assert elsewhere.taken == ["journal.unavailable", "daemon.failed"]
+    listener = Listener(path)
+    writer.info({"event": "daemon.ready", "instances": 1})
+    assert b"MESSAGE=the journal takes records again; 1 went to standard error, 3 were lost\n" in listener.take()
+    assert b"MESSAGE=ready, with 1 instances\n" in listener.take()
+    assert elsewhere.lost == writer.elsewhere == 0
+    journal.close()
+    listener.remove()
+
+
 PUBLISH = """
 import os, sys
 from supervisor.telemetry.bus import EventBus
@@ -135,8 +169,6 @@ for line in sys.stdin:
 
 
 def test_the_program_says_each_record_once_whatever_becomes_of_the_journal(tmp_path: Path) -> None:
-    import json  # noqa: PLC0415
-
     path = tmp_path / "socket"
     with open(tmp_path / "stderr", "w+b") as stderr:
         process = subprocess.Popen(

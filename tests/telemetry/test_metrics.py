@@ -1,23 +1,29 @@
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from supervisor.telemetry import metrics
+from supervisor import __version__
 from supervisor.telemetry.bus import EventBus
-from supervisor.telemetry.metrics import BOUNDS_S, InstanceSample, Metrics
+from supervisor.telemetry.metrics import BOUNDS_S, METRICS, InstanceSample, Metrics
+from supervisor.telemetry.metrics_text import render
 
 
 class Scrape:
     """The samples of one scrape, by name and labels."""
 
     def __init__(self, source: Metrics) -> None:
-        text, content_type = source.render()
+        text, content_type = render(source.snapshot())
         assert content_type.startswith("application/openmetrics-text")
+        assert text.endswith(b"# EOF\n")
+        families = list(text_string_to_metric_families(text.decode()))  # type: ignore[no-untyped-call]
+        self.families = {family.name for family in families}
         self.samples = {
             (sample.name, frozenset(sample.labels.items())): sample.value
-            for family in text_string_to_metric_families(text.decode())  # type: ignore[no-untyped-call]
+            for family in families
             for sample in family.samples
         }
 
@@ -70,9 +76,7 @@ def test_durations_of_phases_at_debug(bus: EventBus) -> None:
 def test_instances_are_read_at_each_scrape() -> None:
     counted = Metrics()
     samples = [
-        InstanceSample(
-            "web", "web-0", "ready", restarts=2, log_bytes=10, lost_bytes=3, lost_lines=1, memory_bytes=4096, cpu_s=1.5
-        ),
+        InstanceSample("web", "web-0", "ready", restarts=2, log_bytes=10, lost_bytes=3, lost_lines=1, uptime_s=2.5),
         InstanceSample("web", "web-1", "ready", restarts=1),
         InstanceSample("db", "db", "backoff"),
     ]
@@ -84,19 +88,69 @@ def test_instances_are_read_at_each_scrape() -> None:
     assert found("nsvisor_log_bytes_total", worker="web", instance="web-0") == 10
     assert found("nsvisor_log_lost_bytes_total", worker="web", instance="web-0") == 3
     assert found("nsvisor_log_lost_lines_total", worker="web", instance="web-0") == 1
-    assert found("nsvisor_worker_memory_bytes", worker="web", instance="web-0") == 4096
-    assert found("nsvisor_worker_cpu_seconds_total", worker="web", instance="web-0") == 1.5
-    assert found("nsvisor_worker_memory_bytes", worker="web", instance="web-1") is None  # no cgroup that counts it
+    assert found("nsvisor_worker_uptime_seconds", worker="web", instance="web-0") == 2.5
+    assert found("nsvisor_worker_uptime_seconds", worker="web", instance="web-1") is None
+    assert found("nsvisor_worker_memory_bytes", worker="web", instance="web-1") is None  # neither cgroup nor process
     del samples[:]
     assert Scrape(counted)("nsvisor_instances", worker="db", state="backoff") is None
 
 
+def test_usage_is_the_cgroups_and_what_that_does_not_count_the_processes(tmp_path: Path) -> None:
+    files = {
+        "cpu.stat": "usage_usec 1500000\n",
+        "memory.current": "4096\n",
+        "memory.pressure": "some avg10=1.50 avg60=0.00 avg300=0.00 total=7000000\nfull avg10=0.50 total=1000000\n",
+        "cpu.pressure": "some avg10=12.00 avg60=0.00 avg300=0.00 total=250000\n",
+    }
+    for path, chosen in (("whole", files), ("v1", {"cpu.stat": files["cpu.stat"]})):
+        (tmp_path / path).mkdir()
+        for name, text in chosen.items():
+            (tmp_path / path / name).write_text(text)
+    counted = Metrics()
+    pid = os.getpid()
+    counted.instances_from(
+        lambda: [
+            InstanceSample("a", "a", "ready", cgroup=str(tmp_path / "whole"), pid=pid),
+            InstanceSample("b", "b", "ready", cgroup=str(tmp_path / "v1"), pid=pid),
+            InstanceSample("c", "c", "ready", cgroup=str(tmp_path / "gone")),
+            InstanceSample("d", "d", "ready", pid=pid),
+        ]
+    )
+    found = Scrape(counted)
+
+    def used(name: str, worker: str, **labels: str) -> float | None:
+        return found(f"nsvisor_worker_{name}", worker=worker, instance=worker, **labels)
+
+    assert used("memory_bytes", "a") == 4096
+    assert used("cpu_seconds_total", "a") == used("cpu_seconds_total", "b") == 1.5
+    assert used("pressure_seconds_total", "a", resource="memory", share="some") == 7
+    assert used("pressure_seconds_total", "a", resource="memory", share="full") == 1
+    assert used("pressure_seconds_total", "a", resource="cpu", share="some") == 0.25
+    assert used("pressure_seconds_total", "a", resource="io", share="some") is None
+    assert (used("memory_bytes", "b") or 0) > 1e6
+    assert (used("memory_bytes", "d") or 0) > 1e6
+    assert (used("cpu_seconds_total", "d") or 0) > 0
+    assert used("memory_bytes", "c") is used("cpu_seconds_total", "c") is None
+
+
 def test_the_daemon_itself_is_measured() -> None:
-    found = Scrape(metrics.METRICS)
+    found = Scrape(METRICS)
     assert (found("process_resident_memory_bytes") or 0) > 1e6
-    assert metrics.render()[0].endswith(b"# EOF\n")
+    assert found("nsvisor_info", version=__version__) == 1
+
+
+def test_each_metric_is_in_the_guide() -> None:
+    guide = (Path(__file__).parents[2] / "docs/how-to/metrics.md").read_text()
+    assert sorted(name for name in Scrape(Metrics()).families if f"`{name}" not in guide) == []
+
+
+def test_labels_are_escaped() -> None:
+    counted = Metrics()
+    name = 'a"b\\c\nd'
+    counted.instances_from(lambda: [InstanceSample(name, name, "ready", log_bytes=7)])
+    assert Scrape(counted)("nsvisor_log_bytes_total", worker=name, instance=name) == 7
 
 
 def test_prometheus_client_is_not_loaded_before_it_is_needed() -> None:
-    program = "import sys, supervisor.telemetry.metrics as m; assert 'prometheus_client' not in sys.modules; m.render()"
+    program = "import sys, supervisor.control.app; assert 'prometheus_client' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -125,5 +125,6 @@ def seccomp(box: Box, flags: str, strict: str, program: str) -> None:
         arm_death_signal(box)
         process.unblock_signals()
         box.channel.flush()
+        box.channel.drop_untold()
         box.filtered = True
     install_filter(instructions, int(flags))

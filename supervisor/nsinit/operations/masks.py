@@ -106,7 +106,7 @@ class _Cover:
             self._null = files.open_file("/dev/null", os.O_PATH | os.O_CLOEXEC)
             check_device(self._null, "null")
         tree = kernel.copy_tree(self._null, subject=path)
-        close_node(tree, "null")
+        close_node(tree, "null", os.fstat(tree))
         return tree
 
     def _empty_directory(self) -> int:

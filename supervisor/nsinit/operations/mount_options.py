@@ -37,8 +37,14 @@ class Options:
         self.attributes = attributes
         # A time that is set takes the place of the inherited one.
         self.clear = kernel.MOUNT_ATTR_ATIME_MASK if any(word in ACCESS_TIMES for word in words) else 0
-        self.propagation = next((PROPAGATION[word] for word in words if word in PROPAGATION), 0)
+        self.propagation = next((PROPAGATION[word] for word in words if word in PROPAGATION), kernel.MS_PRIVATE)
 
     def apply(self, tree: int, *, recursive: bool, subject: str) -> None:
-        """Add them to a mount's own; what it is without stays away, for only its owner may clear it."""
-        kernel.set_attributes(tree, self.attributes, clear=self.clear, recursive=recursive, subject=subject)
+        """Add them to a mount's own; what it is without stays away, for only its owner may clear it.
+
+        Private unless said otherwise: what the host mounts below it later would come in without these restrictions.
+        """
+        propagation = kernel.MS_PRIVATE if self.propagation == kernel.MS_PRIVATE else 0
+        kernel.set_attributes(
+            tree, self.attributes, clear=self.clear, propagation=propagation, recursive=recursive, subject=subject
+        )

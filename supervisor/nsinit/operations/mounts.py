@@ -46,8 +46,7 @@ def dev(box: Box, shm_bytes: str, *nodes: str) -> None:
     put(box, tree, "/dev")
     for node in nodes:
         source = kernel.open_tree(f"/dev/{node}", recursive=False)
-        check_device(source, node)
-        close_node(source, node)
+        close_node(source, node, check_device(source, node))
         place = files.open_file(node, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666, dir_fd=tree)
         kernel.attach(source, place, subject=f"/dev/{node}")
         os.close(place)
@@ -72,19 +71,21 @@ def _below(tree: int, name: str, kind: str, settings: dict[str, str], attributes
     os.close(mounted)
 
 
-def check_device(fd: int, name: str) -> None:
+def check_device(fd: int, name: str) -> os.stat_result:
     """ENXIO for a node of the host's that is another device than its name says (runc CVE-2025-31133)."""
     found = os.fstat(fd)
     if not stat.S_ISCHR(found.st_mode) or (os.major(found.st_rdev), os.minor(found.st_rdev)) != DEVICES[name]:
         raise KernelError(errno.ENXIO, "open_tree", f"/dev/{name}", "the host's node is another device")
+    return found
 
 
-def close_node(tree: int, name: str) -> None:
+def close_node(tree: int, name: str, found: os.stat_result) -> None:
     """Let a device of the host's keep its mode, owner and times: the host's root could change them inside as outside.
 
-    What is written to it is not held up by that.
+    What is written to it is not held up by that. Nobody else owns it: an id that is not mapped here costs no call.
     """
-    kernel.set_attributes(tree, kernel.MOUNT_ATTR_RDONLY, recursive=False, subject=f"/dev/{name}")
+    if found.st_uid != files.OVERFLOW_ID:
+        kernel.set_attributes(tree, kernel.MOUNT_ATTR_RDONLY, recursive=False, subject=f"/dev/{name}")
 
 
 def proc(box: Box, target: str, kind: str = "fresh", *words: str) -> None:
@@ -123,7 +124,7 @@ def sysfs(box: Box, target: str, kind: str, *words: str) -> str | None:
     if tree < 0:
         tree = kernel.open_tree("/sys", recursive=True)
         attributes = options.attributes | kernel.MOUNT_ATTR_RDONLY
-        kernel.set_attributes(tree, attributes, recursive=True, subject="/sys")
+        kernel.set_attributes(tree, attributes, propagation=kernel.MS_PRIVATE, recursive=True, subject="/sys")
     put(box, tree, target)
     os.close(tree)
     return note
@@ -197,7 +198,7 @@ def bind(box: Box, source: str, target: str, *words: str) -> str | None:
     if "idmap" in words:
         box.channel.need("mount.idmap", source, fd=tree)
     put(box, tree, target, directory=stat.S_ISDIR(mode))
-    if options.propagation:
+    if options.propagation != kernel.MS_PRIVATE:
         kernel.set_attributes(tree, 0, propagation=options.propagation, recursive=recursive, subject=target)
     os.close(tree)
     return None

@@ -5,7 +5,8 @@ import errno
 import os
 import time
 
-from supervisor.kernel import files, interface
+from supervisor.kernel import files
+from supervisor.kernel.interface import add_default_route, set_address, set_up
 from supervisor.kernel.libc import KernelError
 from supervisor.nsinit.box import Box
 
@@ -43,9 +44,9 @@ def attach(box: Box, mode: str, timeout_s: str, *inside: str) -> str:
 
 
 def _configure(name: str, address: str, netmask: str, gateway: str) -> None:
-    interface.set_address(name, address, netmask)
-    interface.set_up(name)
-    interface.add_default_route(gateway)
+    set_address(name, address, netmask)
+    set_up(name)
+    add_default_route(gateway)
 
 
 def routed4() -> str:

@@ -16,7 +16,6 @@ from supervisor.nsinit.operations.mount_options import Options
 from supervisor.nsinit.operations.mounts import put
 
 LONGEST_STRING = 255  # fsconfig(2), FSCONFIG_SET_STRING
-OVERFLOW_ID = 65534  # how an id shows that is not mapped here
 OVERLAYFS_SUPER_MAGIC = 0x794C7630
 
 
@@ -116,7 +115,7 @@ def _thrown_away(tree: int, topmost: int) -> list[int]:
     upper, work = (
         files.open_file(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=tree) for name in ("upper", "work")
     )
-    if OVERFLOW_ID not in (like.st_uid, like.st_gid):
+    if files.OVERFLOW_ID not in (like.st_uid, like.st_gid):
         with contextlib.suppress(OSError):  # not mapped here: it stays ours
             os.fchown(upper, like.st_uid, like.st_gid)
     files.fchmod(upper, like.st_mode & 0o7777)

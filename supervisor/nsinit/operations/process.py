@@ -35,6 +35,7 @@ def init_fork(box: Box) -> None:
     executed, executing = os.pipe2(os.O_CLOEXEC)
     workload = files.fork()
     if workload:
+        box.channel.drop_untold()
         os.close(executing)
         os.read(executed, 1)  # until execve or death closes it: let the workload have the processor and the memory
         reap(box, workload)
@@ -93,6 +94,8 @@ def close_descriptors(box: Box, soft_limit: str, *passed: str) -> None:
         box.keeper_pidfd = move_from(box.keeper_pidfd, numbers)
     for number in numbers:
         given = box.channel.need("fd", str(number))
+        if given < 0:  # it did not fit
+            raise KernelError(errno.EMFILE, "recvmsg", None, os.strerror(errno.EMFILE))
         if given != number:
             files.dup2(given, number)
             if given not in numbers:
@@ -142,7 +145,9 @@ def _replace(box: Box, path: str, argv: tuple[str, ...], environment: dict[str, 
 
 def _spawn(box: Box, path: str, argv: tuple[str, ...], environment: dict[str, str]) -> None:
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # nothing inside may look into PID 1; execve makes the workload dumpable
-    reap(box, os.posix_spawn(path, argv, environment, setsid=True, setsigmask=()))
+    workload = os.posix_spawn(path, argv, environment, setsid=True, setsigmask=())
+    box.channel.drop_untold()
+    reap(box, workload)
 
 
 def _try(start: Callable[..., None], box: Box, path: str, argv: tuple[str, ...], environment: dict[str, str]) -> None:

@@ -34,7 +34,8 @@ def prepare(box: Box, kind: str, *arguments: str) -> str | None:
         if not stat.S_ISDIR(os.fstat(box.root_fd).st_mode):
             raise KernelError(errno.ENOTDIR, "open_tree", path)
         read_only = 0 if writable == "1" else mounts.MOUNT_ATTR_RDONLY
-        mounts.set_attributes(box.root_fd, LOCKED_DOWN | read_only, recursive=True, subject=path)
+        attributes = LOCKED_DOWN | read_only
+        mounts.set_attributes(box.root_fd, attributes, propagation=mounts.MS_PRIVATE, recursive=True, subject=path)
         if "idmap" in words:
             box.channel.need("mount.idmap", path, fd=box.root_fd)
         if read_only:  # the top one only when its mount points exist: rootfs.seal
@@ -87,7 +88,8 @@ def _entry(root_fd: int, kind: str, target: str, source: str) -> bool:
         place = files.open_file(target, os.O_PATH | os.O_CLOEXEC, dir_fd=root_fd)
     else:
         place = files.open_file(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o444, dir_fd=root_fd)
-    mounts.set_attributes(tree, LOCKED_DOWN | mounts.MOUNT_ATTR_RDONLY, recursive=True, subject=source)
+    attributes = LOCKED_DOWN | mounts.MOUNT_ATTR_RDONLY
+    mounts.set_attributes(tree, attributes, propagation=mounts.MS_PRIVATE, recursive=True, subject=source)
     mounts.attach(tree, place, subject=target)
     os.close(place)
     os.close(tree)

@@ -4,6 +4,7 @@ import errno
 import os
 import stat
 
+from supervisor.kernel.files import OVERFLOW_ID
 from supervisor.kernel.libc import KernelError
 
 NULL = "/dev/null"
@@ -11,9 +12,9 @@ NAMES = ("input", "output", "error")
 
 
 def contain_stdio() -> None:
-    """Refuse directories, from which openat(2) walks the host (runc CVE-2024-21626); take the sandbox's own null device.
+    """Refuse directories: openat(2) walks the host from them (runc CVE-2024-21626). Take the sandbox's own null device.
 
-    Of the host's the owner could change the mode through the descriptor, and whoever has it shares its flags and locks.
+    The host's root could change the mode of the host's through the descriptor, inside as outside.
     """
     own = -1
     for number, name in enumerate(NAMES):
@@ -24,7 +25,7 @@ def contain_stdio() -> None:
         if stat.S_ISDIR(found.st_mode):
             text = f"standard {name} is a directory, which leads out of the sandbox"
             raise KernelError(errno.EISDIR, "fstat", None, text)
-        if _is_null(found):
+        if _is_null(found) and found.st_uid != OVERFLOW_ID:
             own = _open_own() if own < 0 else own
             if own >= 0:
                 os.dup2(own, number, inheritable=True)

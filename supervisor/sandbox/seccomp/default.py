@@ -42,7 +42,7 @@ _MEMORY = """
 _PROCESSES = """
     arch_prctl capget capset execve execveat exit exit_group fork getcpu getegid geteuid getgid getgroups getpgid
     getpgrp getpid getppid getpriority getresgid getresuid getrlimit getrusage getsid gettid getuid get_robust_list
-    get_thread_area ioprio_get ioprio_set kcmp pidfd_getfd pidfd_open pidfd_send_signal prctl prlimit64 process_vm_readv
+    get_thread_area ioprio_get ioprio_set kcmp pidfd_open pidfd_send_signal prctl prlimit64 process_vm_readv
     process_vm_writev ptrace rseq sched_get_priority_max sched_get_priority_min sched_getaffinity sched_getattr
     sched_getparam sched_getscheduler sched_rr_get_interval sched_setaffinity sched_setattr sched_setparam
     sched_setscheduler sched_yield set_robust_list set_thread_area set_tid_address setfsgid setfsuid setgid setgroups
@@ -92,6 +92,7 @@ _BY_CAPABILITY = {
     "CAP_SYS_MODULE": "delete_module finit_module init_module",
     "CAP_SYS_NICE": "mbind migrate_pages move_pages set_mempolicy set_mempolicy_home_node",
     "CAP_SYS_PACCT": "acct",
+    "CAP_SYS_PTRACE": "pidfd_getfd",
     "CAP_SYS_RAWIO": "ioperm iopl",
     "CAP_SYS_TIME": "clock_settime settimeofday",
     "CAP_SYS_TTY_CONFIG": "vhangup",

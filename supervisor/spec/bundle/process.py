@@ -110,12 +110,23 @@ def _io_priority(translation: Translation, value: Any, place: Path) -> None:
     )
 
 
-_USER = {"uid": to("user"), "gid": to("group"), "umask": _umask, "additionalGids": to("groups")}
+def _user(translation: Translation, value: Any, place: Path) -> None:
+    own = value.get("gid", 0) if isinstance(value, dict) else 0
+
+    def groups(_: Translation, gids: Any, where: Path) -> None:
+        """Leave out the group itself, which some tools list again: a sandbox with one id can have it and no other."""
+        others = [gid for gid in gids if gid != own] if isinstance(gids, list) else gids
+        if others:
+            translation.put(("groups",), others, where)
+
+    members = {"uid": to("user"), "gid": to("group"), "umask": _umask, "additionalGids": groups}
+    translation.each(members, value, place)
+
 
 _MEMBERS = {
     "terminal": says_nothing,  # `nsvisor run` gives one where it is on one; a supervised worker's output is logged
     "consoleSize": says_nothing,
-    "user": lambda translation, value, place: translation.each(_USER, value, place),
+    "user": _user,
     "args": to("command"),
     "env": _env,
     "cwd": to("working_dir"),

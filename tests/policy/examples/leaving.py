@@ -6,6 +6,7 @@ from supervisor.policy.restart import (
     Adopted,
     BecameReady,
     Deadline,
+    Extend,
     HandedOver,
     Kill,
     KillTree,
@@ -15,6 +16,7 @@ from supervisor.policy.restart import (
     Start,
     State,
     Stop,
+    Unhealthy,
 )
 from tests.policy.examples.base import (
     CLEAN,
@@ -56,6 +58,7 @@ def leaving() -> list[Example]:
             example(timed_out, Requirements(met=True, why=""), {}),
             example(at, HandedOver(3), {}),
             example(at, BecameReady(3), {}),
+            example(at, Unhealthy(3, "HTTP 503"), {}),
             example(at, CRASH, GONE | {"state": State.STOPPED}, said("stopped", by="operator")),
             example(
                 again,
@@ -74,6 +77,10 @@ def leaving() -> list[Example]:
         example(STOPPING, Kill("op", "KILL"), killing, KillTree(3), said("killing", "warning", by="op"), note="first"),
         example(STOPPING, Kill("op", "SIGHUP"), {}, Signal(3, "SIGHUP")),
         example(dead, Kill("op", "KILL"), {}, KillTree(3), note="second"),
+        example(STOPPING, Extend(3, 20.0), {"deadline": NOW + 20}),
+        example(STOPPING, Extend(3, 1e6), {"deadline": 998.0 + 100}, note="not-for-ever"),
+        example(dead, Extend(3, 100.0), {}, note="killed"),
+        example(UNKILLABLE, Extend(3, 100.0), {}),
         example(STOPPING, Adopted(3, ready=True), {}),
         example(dead, Adopted(3, ready=True), {}, KillTree(3), note="killed"),
         example(STOPPING, Deadline(), {}, now=1007.9, note="too-early"),

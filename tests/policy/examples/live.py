@@ -7,6 +7,7 @@ from supervisor.policy.restart import (
     Adopted,
     BecameReady,
     Deadline,
+    Extend,
     HandedOver,
     Kill,
     KillTree,
@@ -17,6 +18,7 @@ from supervisor.policy.restart import (
     Start,
     State,
     Stop,
+    Unhealthy,
 )
 from tests.policy.examples.base import (
     CREATING,
@@ -83,6 +85,12 @@ def up() -> list[Example]:
             example(at, Restart("op"), stop | {"again": True, "requested_by": "op"}, *stopping("op")),
             example(at, gone, stop | {"again": True, "requested_by": gone.why}, *stopping(gone.why), note="gone"),
             example(at, Requirements(met=True, why=""), {}),
+            example(
+                at,
+                Unhealthy(3, "HTTP 503"),
+                stop | {"requested_by": "unhealthy", "unhealthy": "HTTP 503"},
+                *stopping("unhealthy"),
+            ),
             example(at, Kill("op", "HUP"), {"requested_by": "op", "kill_signal": "SIGHUP"}, Signal(3, "SIGHUP")),
             example(at, Kill("op", "SIGKILL"), {"requested_by": "op", "kill_signal": "SIGKILL"}, Signal(3, "SIGKILL")),
         ]
@@ -95,6 +103,10 @@ def up() -> list[Example]:
         example(RUNNING, Adopted(3, ready=True), ready, said("ready", after_ms=10000), rules=PROBED, note="ready"),
         example(RUNNING, Adopted(3, ready=False), {"deadline": NOW + 30}, Probe(3), rules=PROBED),
         example(RUNNING, Deadline(), {}, rules=PROBED, note="too-early"),
+        example(RUNNING, Extend(3, 100.0), {"deadline": NOW + 100}, rules=PROBED),
+        example(RUNNING, Extend(3, 5.0), {}, rules=PROBED, note="never-shorter"),
+        example(RUNNING, Extend(3, 1e6), {"deadline": 995.0 + 300}, rules=PROBED, note="not-for-ever"),
+        example(READY, Extend(3, 100.0), {}),
         example(
             RUNNING,
             Deadline(),

@@ -2,34 +2,22 @@ import os
 import socket
 import subprocess
 import sys
-import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import trio
 
-from supervisor.runtime.ready import ProbeError, parse_address, tcp_ready
+from supervisor.runtime import probe_network
+from supervisor.runtime.probe_answer import CannotProbe
+from supervisor.runtime.probe_network import NetworkOf, probe_http, probe_tcp
 from tests.accounts import Account, me
 
 
-@pytest.mark.parametrize(
-    ("address", "parsed"),
-    [
-        ("127.0.0.1:8080", ("127.0.0.1", 8080)),
-        ("localhost:1", ("localhost", 1)),
-        ("[::1]:65535", ("::1", 65535)),
-    ],
-)
-def test_addresses(address: str, parsed: tuple[str, int]) -> None:
-    assert parse_address(address) == parsed
-
-
-@pytest.mark.parametrize(
-    "address", ["", "80", ":80", "host", "host:", "host:http", "host:0", "host:65536", "::1:80", "h:²"]
-)
-def test_what_is_no_address(address: str) -> None:
-    with pytest.raises(ValueError, match="is not"):
-        parse_address(address)
+async def tcp_ready(address: str, interval_s: float, pid: int | None = None) -> None:
+    with NetworkOf(os.getpid() if pid is None else pid) as network:
+        while not (await probe_tcp(network, address)).ok:  # noqa: ASYNC110  (as the monitor does)
+            await trio.sleep(interval_s)
 
 
 def listener(family: socket.AddressFamily = socket.AF_INET) -> socket.socket:
@@ -63,14 +51,14 @@ async def test_ipv6() -> None:
 
 
 async def test_a_host_that_does_not_exist_is_no_time_out() -> None:
-    with trio.fail_after(30), pytest.raises(ProbeError, match=r"cannot resolve no\.such\.invalid"):
+    with trio.fail_after(30), pytest.raises(CannotProbe, match=r"cannot resolve no\.such\.invalid"):
         await tcp_ready("no.such.invalid:80", 0.02)
 
 
 async def test_a_process_that_is_gone() -> None:
     process = subprocess.Popen(["true"])  # noqa: ASYNC220
     process.wait()
-    with trio.fail_after(30), pytest.raises(ProbeError, match=f"process {process.pid}: open: No such file"):
+    with trio.fail_after(30), pytest.raises(CannotProbe, match=f"process {process.pid}: open: No such file"):
         await tcp_ready("127.0.0.1:80", 0.01, process.pid)
 
 
@@ -79,7 +67,12 @@ async def test_a_process_that_is_gone() -> None:
 SCENARIO = """
 import os, subprocess, sys, time
 import trio
-from supervisor.runtime.ready import ProbeError, tcp_ready
+from supervisor.runtime.probe_network import NetworkOf, probe_tcp
+
+async def tcp_ready(address, interval_s, pid):
+    with NetworkOf(pid) as network:
+        while not (await probe_tcp(network, address)).ok:
+            await trio.sleep(interval_s)
 
 INIT = '''
 import ctypes, os, subprocess, sys
@@ -200,15 +193,21 @@ def test_a_connection_to_itself_is_no_answer_in_our_own_network_either(
     unprivileged: Account, program_bin: Path
 ) -> None:
     program = """
-import fcntl, socket, struct, trio
-from supervisor.runtime.ready import tcp_ready
+import fcntl, os, socket, struct, trio
+from supervisor.runtime.probe_network import NetworkOf, probe_tcp
+
+async def tcp_ready(address, interval_s, pid):
+    with NetworkOf(pid) as network:
+        while not (await probe_tcp(network, address)).ok:
+            await trio.sleep(interval_s)
+
 with socket.socket() as control:
     fcntl.ioctl(control, 0x8914, struct.pack("16sH14x", b"lo", 1))
 with open("/proc/sys/net/ipv4/ip_local_port_range", "w") as file:
     file.write("8080 8081")
 async def main():
     with trio.move_on_after(1) as scope:
-        await tcp_ready("127.0.0.1:8080", 0.002)
+        await tcp_ready("127.0.0.1:8080", 0.002, os.getpid())
     print(scope.cancelled_caught)
 trio.run(main)
 """
@@ -224,27 +223,58 @@ trio.run(main)
 
 
 def test_the_helper_leaves_when_nobody_listens_to_it_any_more() -> None:
-    program = """
-import os, subprocess, sys, time
-from supervisor.runtime import ready
-end, ours = os.pipe()
-helper = subprocess.Popen(
-    [sys.executable, "-I", "-S", "-c", ready._PROGRAM, ready._ROOT, str(os.getppid()), "127.0.0.1", "9", "10000"],
-    stdin=end)
-print(helper.pid, flush=True)
-def spent():
-    with open(f"/proc/{helper.pid}/stat") as stat:
-        return stat.read().rpartition(")")[2].split()[11:13]
-quiet, last = 0, None
-while quiet < 15:  # it is up, and waits
-    time.sleep(0.02)
-    quiet, last = (quiet + 1 if spent() == last else 0), spent()
-os.kill(os.getpid(), 9)
-"""
-    killed = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, timeout=30)
-    helper = int(killed.stdout)
-    deadline = time.monotonic() + 10
-    while (ended := os.waitpid(helper, os.WNOHANG)) == (0, 0):  # ours now: the test process adopts orphans
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    assert ended == (helper, 1 << 8)
+    process = subprocess.Popen(["true"])
+    process.wait()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    command = [
+        sys.executable,
+        "-I",
+        "-S",
+        "-c",
+        probe_network._PROGRAM,
+        probe_network._ROOT,
+        str(process.pid),
+        "2",
+        "1",
+    ]
+    with ours, theirs:
+        helper = subprocess.Popen(command, stdin=theirs.fileno())
+    assert helper.wait(10) == 1
+
+
+# What is answered to GET, in hexadecimal nothing: the bytes as they are. Then the connection is closed.
+ANSWERS = [
+    (b"HTTP/1.1 204 No Content\r\n\r\n", None, True, "HTTP 204 No Content"),
+    (b"HTTP/1.1 301 Moved\r\nContent-Length: 2\r\n\r\nhi", None, False, "HTTP 301 Moved: hi"),
+    (b"HTTP/1.1 301 Moved\r\nContent-Length: 0\r\n\r\n", 301, True, "HTTP 301 Moved"),
+    (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n\0\xff\nfine", None, True, "HTTP 200 OK: \\xff fine"),
+    (b"HTTP/1.0 500 \r\n\r\n" + b"x" * 100000, None, False, "HTTP 500: " + "x" * 200),
+    (b"SSH-2.0-x\r\n", None, False, "no HTTP"),
+    (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 20000, None, False, "no HTTP"),
+    (b"", None, False, "no HTTP"),
+]
+
+
+@pytest.mark.parametrize(("said", "status", "ok", "seen"), ANSWERS)
+async def test_answers_to_http(said: bytes, status: int | None, ok: bool, seen: str) -> None:
+    with listener() as server, NetworkOf(os.getpid()) as network:
+        server.listen()
+        asked = b""
+
+        async def answer() -> None:
+            nonlocal asked
+            connection, _ = await trio.socket.from_stdlib_socket(server).accept()
+            async with trio.SocketStream(connection) as stream:
+                asked = await stream.receive_some(4096)
+                with suppress(trio.BrokenResourceError):
+                    await stream.send_all(said)
+
+        server.setblocking(False)
+        with trio.fail_after(10):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(answer)
+                url = f"http://127.0.0.1:{server.getsockname()[1]}/a?b=c"
+                found = await probe_http(network, url, status)
+    assert found.ok == ok
+    assert found.seen == seen or (seen == "no HTTP" and "no HTTP" in found.seen) or seen in found.seen
+    assert asked.startswith(b"GET /a?b=c HTTP/1.1\r\nHost: 127.0.0.1:")
