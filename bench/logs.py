@@ -87,7 +87,11 @@ def supervisord(top: Path, workload: Workload, lines: int) -> Iterator[Capturer]
     file = top / "supervisord.conf"
     file.write_text(SUPERVISORD.format(top=top, command=" ".join(_words(workload, lines)), file_bytes=FILE_BYTES))
     program = find_supervisord() or "supervisord"
-    process = subprocess.Popen([program, "-c", str(file)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    environ = {
+        name: value for name, value in os.environ.items() if name != "PYTHONPATH"
+    }  # `supervisor` is its name, too
+    nowhere = subprocess.DEVNULL
+    process = subprocess.Popen([program, "-c", str(file)], env=environ, stdout=nowhere, stderr=nowhere)
     try:
         yield Capturer(process.pid, lambda: sorted(top.glob("log*")), LINE_BYTES)
     finally:
@@ -123,7 +127,7 @@ def measure(workload: Workload, capturer: Capturer, lines: int) -> Round:
     each = lines // capturer.workers
     expected = each * capturer.workers * capturer.line_bytes
     before = cpu_s(capturer.pid)
-    gate = os.open(workload.shared / "gate", os.O_WRONLY | os.O_CLOEXEC)
+    gate = _open(workload.shared / "gate")
     try:
         began = min(workload.stamps("S", capturer.workers, PATIENCE_S))
         workload.stamps("X", capturer.workers, PATIENCE_S)
@@ -140,6 +144,16 @@ def measure(workload: Workload, capturer: Capturer, lines: int) -> Round:
     gigabytes = each * capturer.workers * LINE_BYTES / 1e9
     faults = verify(capturer, each)
     return Round(gigabytes * 1e3 / spent_s, spent_cpu_s / gigabytes, faults)
+
+
+def _open(gate: Path) -> int:
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        try:
+            return os.open(gate, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:  # ENXIO: nobody waits for it yet
+            time.sleep(0.01)
+    raise SystemExit("the workload was not started")
 
 
 def _size(capturer: Capturer) -> int:

@@ -21,6 +21,7 @@ import pyroute2  # type: ignore[import-untyped]
 import pytest
 import trio
 
+from supervisor.cli.logfiles import LogReader
 from supervisor.cli.units import system_unit, user_unit
 from supervisor.host.routes import administers_network
 from supervisor.kernel import clone, interface, mounts, process
@@ -28,8 +29,9 @@ from supervisor.nsinit.box import Box
 from supervisor.nsinit.operations import process as operations
 from supervisor.nsinit.operations import root
 from supervisor.runtime import bridge_devices, incarnation
+from supervisor.runtime.capture import FLOOD_BYTES, MOST_LARGE, READ_BYTES, open_pipes, unread_bytes
 from supervisor.runtime.keeper_process import scope_command
-from supervisor.runtime.capture import open_pipes
+from supervisor.runtime.probe_lines import bounded_search
 from supervisor.sandbox.hints import hint
 from supervisor.sandbox.plan import compile_plan
 from supervisor.spec.facts import BridgePort
@@ -684,6 +686,63 @@ def test_a_full_datagram_socket_polls_as_writable(tmp_path: Path) -> None:
 # -- Control groups
 
 
+def test_half_a_line_may_be_taken_back(tmp_path: Path) -> None:
+    path = tmp_path / "web.log"
+    path.write_bytes(b"whole\nhal")
+    reader = LogReader(str(path))
+    assert list(reader.everything()) == [b"whole"]
+    os.truncate(path, len(b"whole\n"))
+    with path.open("ab") as file:
+        file.write(b"another\n")
+    assert list(reader.fresh()) == [b"another"]
+    reader.close()
+
+
+def test_a_pattern_may_search_for_ever() -> None:
+    assert bounded_search(re.compile("(a+)+$"), "a" * 40 + "b") is None
+    assert bounded_search(re.compile("a+b$"), "a" * 40 + "b")
+
+
+def test_a_pipe_is_full_at_half_its_size() -> None:
+    reader, writer = os.pipe2(os.O_NONBLOCK)
+    try:
+        for _ in range(16):
+            assert os.write(writer, bytes(2100)) == 2100
+        with pytest.raises(BlockingIOError):
+            os.write(writer, bytes(2100))
+        assert unread_bytes(reader) == 33_600 < READ_BYTES
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def test_large_pipes_make_other_pipes_tiny() -> None:
+    pages = int(Path("/proc/sys/fs/pipe-user-pages-soft").read_text())
+    assert pages == 0 or pages * os.sysconf("SC_PAGE_SIZE") / 4 >= MOST_LARGE * FLOOD_BYTES
+
+
+def test_freed_memory_is_paid_for_again() -> None:
+    program = """
+import resource, sys
+from supervisor.kernel.malloc import keep_freed
+if sys.argv[1] == "keep":
+    keep_freed(4 << 20)
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(2):
+    before = faults()
+    for _ in range(100):
+        blocks = [bytes(range(256)) * 1024 for _ in range(4)]
+        del blocks
+print(faults() - before)
+"""
+    kept, given_back = (
+        int(subprocess.run([sys.executable, "-c", program, how], check=True, capture_output=True).stdout)
+        for how in ("keep", "give back")
+    )
+    assert kept * 10 < given_back
+
+
 @pytest.fixture
 def place() -> Iterator[Path]:
     with delegated(me()) as tree:
@@ -769,6 +828,30 @@ def test_a_capability_over_ones_own_network(unprivileged: Account) -> None:
 
     assert apart(lambda: inside(0), unprivileged) == (True, False)
     assert apart(lambda: inside(clone.CLONE_NEWNET), unprivileged) == (True, True)
+
+
+def test_a_socket_belongs_to_the_namespace_it_was_made_in(unprivileged: Account) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = server.getsockname()
+
+        def inside() -> tuple[int, int]:
+            with socket.socket() as before:
+                enter(clone.CLONE_NEWNET)
+                with socket.socket() as after:
+                    return before.connect_ex(address), after.connect_ex(address)
+
+        assert apart(inside, unprivileged) == (0, errno.ENETUNREACH)
+
+
+def test_a_refused_socket_fails_once_more() -> None:
+    with socket.socket() as server, socket.socket(type=socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as one:
+        server.bind(("127.0.0.1", 0))
+        address = server.getsockname()
+        assert one.connect_ex(address) in (errno.EINPROGRESS, errno.ECONNREFUSED)
+        assert one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) in (errno.ECONNREFUSED, 0)
+        server.listen()
+        assert one.connect_ex(address) == errno.ECONNABORTED
+        assert one.connect_ex(address) in (errno.EINPROGRESS, 0)
 
 
 def test_a_killed_cgroup_kills_newcomers(place: Path) -> None:

@@ -20,7 +20,7 @@ class LogPrinter:
 
     def __init__(self, *, named: bool, timestamps: bool, as_json: bool) -> None:
         """named: each line begins with its instance's name."""
-        self._named = named
+        self.named = named
         self._timestamps = timestamps
         self._as_json = as_json
         self._terminal = sys.stdout.isatty()
@@ -33,7 +33,7 @@ class LogPrinter:
         """Print one."""
         before, self._before = self._before, line
         if self._as_json:
-            print(_as_json(line, self._named), flush=self.live)
+            print(_as_json(line, self.named), flush=self.live)
             return
         goes_on = before is not None and line.continues(before)
         if before is not None and before.is_partial() and not goes_on:
@@ -53,7 +53,7 @@ class LogPrinter:
             from supervisor.cli.times import clock  # noqa: PLC0415
 
             text = f"{clock(line.when())} {text}"
-        if self._named:
+        if self.named:
             mark = OUTPUT if line.record is None else RECORD
             text = f"{paint(f'{line.instance} {mark}', self._colour(line.instance), self._colours)} {text}"
         print(text, end=end, flush=self.live)

@@ -30,7 +30,9 @@ class Selection(NamedTuple):
         if self == Selection():
             return True
         if line.stored is None and line.record is None:
-            return self._replace(grep=None, brief=False) == Selection() and (self.grep is None or bool(self.grep.search(line.text())))
+            return self._replace(grep=None, brief=False) == Selection() and (
+                self.grep is None or bool(self.grep.search(line.text()))
+            )
         when = line.when()
         return (
             (self.since is None or when >= self.since)

@@ -11,6 +11,7 @@ from supervisor.cli.log_selection import Selection, concerns
 from supervisor.cli.logfiles import LogReader
 
 POLL_S = 0.2
+LOOK_AGAIN_S = 2.0  # for instances that a reload has brought
 
 
 class Timeline:
@@ -22,6 +23,7 @@ class Timeline:
         self._records = LogReader(records) if records is not None else None
         self._read_record = record_reader() if records is not None else None
         self._names = names
+        self._begins_at: dict[str, float] = {}  # of what was taken in later: nothing from before
         self._selection = selection
 
     def close(self) -> None:
@@ -41,22 +43,48 @@ class Timeline:
 
     def fresh(self) -> list[Line]:
         """What came since."""
-        new = [line for name, reader in self._readers.items() for line in self._output(name, reader.fresh())]
+        new = [
+            line
+            for name, reader in self._readers.items()
+            for line in self._output(name, reader.fresh())
+            if line.when() >= self._begins_at.get(name, 0.0)
+        ]
         if self._records is not None:
             new += self._about(self._records.fresh())
         return sorted(new, key=Line.when)
 
-    def follow(self) -> Iterator[Line]:
-        """What comes, for ever. With several logs a line waits for one more look, as an earlier one may be found."""
-        single = len(self._readers) + (self._records is not None) == 1
+    @property
+    def has_several(self) -> bool:
+        """Whether there is more than one log of an instance."""
+        return len(self._readers) > 1
+
+    def follow(self, look_again: Callable[[], Mapping[str, str]] = dict) -> Iterator[Line]:
+        """What comes, for ever. With several logs a line waits for one more look, as an earlier one may be found.
+
+        look_again: the paths by instance, as they are now.
+        """
         held: list[Line] = []
+        looked_at = time.monotonic()
         while True:
+            if time.monotonic() - looked_at >= LOOK_AGAIN_S:
+                for name, path in look_again().items():
+                    self._add(name, path)
+                looked_at = time.monotonic()
+            single = len(self._readers) + (self._records is not None) == 1
             settled = 0.0 if single else max([time.time() - POLL_S, *map(Line.when, held)])
             held = sorted([*held, *self.fresh()], key=Line.when)
             ready = len(held) if single else sum(line.when() <= settled for line in held)
             yield from held[:ready]
             del held[:ready]
             time.sleep(POLL_S)
+
+    def _add(self, name: str, path: str) -> None:
+        """Take another log; what is in it from earlier is left out."""
+        if name in self._readers:
+            return
+        self._names.add(name)
+        self._readers[name] = LogReader(path)
+        self._begins_at[name] = time.time() - 2 * LOOK_AGAIN_S
 
     def _output(self, name: str, raws: Iterable[bytes], neighbour: float = 0.0) -> Iterator[Line]:
         wants = self._selection.wants

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+from collections.abc import Mapping
 
 import click
 
@@ -97,10 +98,22 @@ def command(
             printer.show(line)
         if follow:
             printer.go_live()
-            for line in timeline.follow():
+            for line in timeline.follow(lambda: _present(settings, names)):
+                printer.named = everything or timeline.has_several
                 printer.show(line)
     printer.finish()
     return 0
+
+
+def _present(settings: Settings, names: tuple[str, ...]) -> Mapping[str, str]:
+    """The logs that there are now; none where nobody can tell."""
+    from supervisor.control.failures import ControlError  # noqa: PLC0415
+    from supervisor.spec.names import UnknownName  # noqa: PLC0415
+
+    try:
+        return find(settings, names).paths
+    except (ControlError, UnknownName):  # the daemon is away, or the worker has left
+        return {}
 
 
 def _pattern(grep: str | None, ignore_case: bool) -> re.Pattern[str] | None:

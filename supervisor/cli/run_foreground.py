@@ -1,6 +1,7 @@
 """The part of `nsvisor run` that runs: Trio, the terminal, phases on standard error, the exit status."""
 
 import os
+import re
 import sys
 import time
 from contextlib import nullcontext
@@ -27,6 +28,9 @@ from supervisor.spec.forms import signal_number
 from supervisor.spec.model import Worker
 from supervisor.spec.paths import state_dir
 from supervisor.spec.records import PhaseRecord
+
+# Of a hint's command, what asks a daemon or a configuration: neither knows of this sandbox.
+_OF_A_FLEET = re.compile(r"(?: Try:|;) nsvisor (?:plan|inspect|explain) (?:run|NAME)\b.*")
 
 
 def run(worker: Worker, extras: Extras, *, log_phases: bool, as_json: bool) -> int:
@@ -117,5 +121,6 @@ def _explain(failure: PhaseRecord) -> int:
 
 
 def _print_hint(text: str) -> None:
+    text = _OF_A_FLEET.sub("", text)
     if text:
         print(f"  {text}", file=sys.stderr)

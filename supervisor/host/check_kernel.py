@@ -103,7 +103,7 @@ def _namespace_fix(phase: str, answer: str, *, apparmor: bool) -> str:
     if apparmor and answer in {"EPERM", "EACCES"}:
         return remedies.ALLOW_APPARMOR_USER_NAMESPACES
     if phase == "mount.overlay":
-        return "sudo modprobe overlay; a user namespace needs Linux 5.11 for it, and no security module against it"
+        return f"{remedies.LOAD_OVERLAY}; a user namespace needs Linux 5.11 for it, and no security module against it"
     if answer == "ENOSPC":
         kind = {"clone": "user", "ns.mount": "mnt", "ns.network": "net"}.get(phase, phase.rpartition(".")[2])
         return remedies.RAISE_NAMESPACES.replace("{kind}", kind)
@@ -111,7 +111,7 @@ def _namespace_fix(phase: str, answer: str, *, apparmor: bool) -> str:
         return "boot a kernel that has this namespace (CONFIG_NAMESPACES and its kinds; time: CONFIG_TIME_NS)"
     if phase == "clone" and answer in {"EPERM", "EACCES"}:
         return f"{remedies.ALLOW_USER_NAMESPACES}; in a container, let its seccomp profile and LSM allow unshare"
-    return "see what holds it back: sudo dmesg | tail, and the container's seccomp profile and LSM"
+    return f"see what holds it back: {remedies.READ_KERNEL_LOG}, and the container's seccomp profile and LSM"
 
 
 def covered_proc(mountinfo: str) -> list[str]:

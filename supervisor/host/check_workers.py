@@ -61,7 +61,7 @@ def check_pasta(workers: list[Worker], facts: HostFacts) -> Iterator[Check]:
     try:
         os.close(os.open(TUN, os.O_RDWR | os.O_CLOEXEC))
     except OSError as error:
-        fix = "sudo modprobe tun" if error.errno in (errno.ENOENT, errno.ENODEV, errno.ENXIO) else f"ls -l {TUN}"
+        fix = remedies.LOAD_TUN if error.errno in (errno.ENOENT, errno.ENODEV, errno.ENXIO) else f"ls -l {TUN}"
         yield Check(TUN, "fail", f"{error.strerror}; {facts.user or facts.uid} cannot have pasta", fix)
     else:
         yield Check(TUN, "ok", "can be opened")

@@ -282,6 +282,8 @@ class FleetRuntime:
             else:
                 instance.respec(worker)
                 instance.save()
+                if name in anew and instance.status.wanted and instance.status.state in (State.BACKOFF, State.FAILED):
+                    instance.handle(Start("reload"))  # what failed was the old one: nothing is to be waited for
         for name in self._order.first_to_last(found.added):
             if self.instances[name].worker.autostart:
                 self.instances[name].handle(Start("reload"))
@@ -346,6 +348,7 @@ class FleetRuntime:
                 uptime_s=one.uptime_s,
                 cgroup=one.cgroup_path,
                 pid=one.pid,
+                healthy=one.health.state == "healthy" if one.health and one.health.state != "starting" else None,
             )
             for one in self.instances.values()
         ]

@@ -102,7 +102,11 @@ async def run_foreground(
                     on_phase=on_phase,
                     on_child=partial(_is_born, children, extras),
                     on_terminal=terminal.take if terminal is not None else None,
-                    needs={"secret": answer_secrets(worker, environ), "network": network.attach, "fd": _hand_on},
+                    needs={
+                        "secret": answer_secrets(worker, extras.index, environ),
+                        "network": network.attach,
+                        "fd": _hand_on,
+                    },
                 )
                 record, child = await launch(order, link, facts, _no_workers)
                 if terminal is not None and terminal.master >= 0:

@@ -54,7 +54,6 @@ class Incarnation:
         self._doomed = False  # killed before there was anything to kill
         self._waiting = trio.CancelScope()  # for a launch slot
         self._notify_fd = -1  # where it says that it is ready, and more
-        self._notify_hidden = False  # from everybody outside its mount namespace
         self._verbose = instance.status.failures > 0 or not instance.launches or instance.launches[-1].outcome != "ok"
 
     @property
@@ -134,7 +133,7 @@ class Incarnation:
             record = SetupRecord(plan, self.number, services.facts)
             now = time.monotonic_ns()
             self._on_phase(record.fail(Step("clone"), now, now, _errno_name(error), "bind", str(error)))
-            for fd in pipes:
+            for fd in (*pipes, *([self._notify_fd] if self._notify_fd >= 0 else [])):
                 os.close(fd)
             self._after_failure(record, None)
             return
@@ -147,7 +146,10 @@ class Incarnation:
             timeout_s=instance.worker.setup_timeout_s,
             on_phase=self._on_phase,
             on_child=self._on_child,
-            needs={"secret": answer_secrets(instance.worker, os.environ)},
+            needs={
+                "secret": answer_secrets(instance.worker, instance.index, os.environ),
+                "notify": self._answer_notify,
+            },
         )
         async with trio.open_nursery() as readers:
             self._network = Network(instance.worker, instance.index, services.facts, readers, self)
@@ -157,7 +159,6 @@ class Incarnation:
             slot.set()
             ends = self._read_output(readers, stdout, stderr)
             if record.failure is None and record.handed_over_ns is not None:
-                self._hide_notify()
                 self._handed_over(record)
                 self._listen(readers)
                 status = await self._watch()
@@ -305,7 +306,6 @@ class Incarnation:
             ends = self._read_output(readers, *held.kept[:2])
             if len(held.kept) > 2 and not interrupted:
                 self._notify_fd = held.kept[2]
-                self._notify_hidden = instance.worker.namespaces.mount is True
                 self._listen(readers)
             if interrupted:  # its channel broke with its daemon; how far it had come, nobody knows
                 self.kill()
@@ -322,20 +322,22 @@ class Incarnation:
 
     def _open_notify(self) -> list[int]:
         """The socket for sd_notify(3), where it is asked for. OSError."""
-        facts = self.instance.services.facts
-        if notify_variables(self.instance.worker) is not None:
-            self._notify_fd = notify_socket.open_socket(socket_path(facts, self.instance.name))
-            return [self._notify_fd]
-        return []
+        worker = self.instance.worker
+        if notify_variables(worker) is None:
+            return []
+        self._notify_fd = notify_socket.open_socket()
+        if worker.namespaces.mount is not True:
+            notify_socket.bind(self._notify_fd, socket_path(self.instance.services.facts, self.instance.name))
+        return [self._notify_fd]
 
-    def _hide_notify(self) -> None:
-        if self._notify_fd >= 0 and self.instance.worker.namespaces.mount is True:
-            notify_socket.hide(socket_path(self.instance.services.facts, self.instance.name))
-            self._notify_hidden = True
+    async def _answer_notify(self, _child: Child, _detail: str, _fds: list[int]) -> int:
+        await trio.lowlevel.checkpoint()
+        return os.dup(self._notify_fd)
 
     def _listen(self, readers: trio.Nursery) -> None:
         if self._notify_fd >= 0 and self.pid is not None:
-            listen = partial(self.instance.monitor.notices.listen, private=self._notify_hidden)
+            private = self.instance.worker.namespaces.mount is True
+            listen = partial(self.instance.monitor.notices.listen, private=private)
             readers.start_soon(listen, self._notify_fd, self.number, self.pid)
 
     def _read_output(self, readers: trio.Nursery, *fds: int) -> list[trio.Event]:
@@ -358,6 +360,7 @@ class Incarnation:
         if self.child is None:
             raise RuntimeError("nothing to watch")
         status = await self.child.exited()
+        self.instance.output.hurry()
         if self._network is not None:
             await self._network.end()  # before the next one binds its ports
         await self._leave_cgroup()
@@ -398,7 +401,6 @@ class Incarnation:
             )
 
     async def _drain(self, ends: list[trio.Event]) -> None:
-        self.instance.output.hurry()
         with trio.move_on_after(DRAIN_S):
             for end in ends:
                 await end.wait()

@@ -245,6 +245,8 @@ class Instance:
             self._do(action)
         if status.state is State.READY and before is not State.READY:
             self.monitor.watch()
+        elif status.state is State.STOPPING and before is not State.STOPPING:
+            self.monitor.leave_alone()
         self._changed(self)
 
     def _note_exit(self, record: ExitRecord) -> ExitRecord:

@@ -14,7 +14,7 @@ from supervisor.runtime.log_line import Buffer
 
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _BLOCK_BYTES = 64 * 1024
-_MUCH_BYTES = 128 * 1024  # in one write: more will follow, and room that was asked for ahead makes it cheaper
+_MUCH_BYTES = 64 * 1024  # in one write: more will follow, and room that was asked for ahead makes it cheaper
 _AHEAD_BYTES = 4 * 1024 * 1024
 _MOST_PARTS = 512  # IOV_MAX is 1024
 _TIME = re.compile(rb'\{"t":([0-9.]+)')

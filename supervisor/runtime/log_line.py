@@ -72,7 +72,7 @@ def encode_lines(beginning: bytes, data: bytes) -> bytes:
 def _needs_no_escape(text: bytes) -> bool:
     """In a JSON string, as far as it is UTF-8."""
     size = len(text)
-    return _span(text, _ESCAPED[0]) == size and _span(text, _ESCAPED[1]) == size
+    return all(_span(text, some) == size for some in _ESCAPED)
 
 
 def encode_piece(beginning: bytes, data: bytes) -> bytes:

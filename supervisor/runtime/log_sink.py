@@ -4,6 +4,7 @@ As long as writing is quick it is done at once. After one write that took long (
 wait in a queue and are written by a thread, so that nothing else in the daemon waits for this file.
 """
 
+import resource
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -60,7 +61,7 @@ class LogSink:
         file = self.file
         if file is None:
             return
-        now = time.monotonic()
+        now, waits = time.monotonic(), _waits()
         if self._flushing or (now < self._slow_until and self._start_soon is not None):
             self._put(file, b"".join(parts), raw_bytes)
             return
@@ -70,7 +71,8 @@ class LogSink:
             self._put(file, whole[kept:], raw_bytes - _raw_bytes(whole[:kept]))
             return
         self._account(file, parts, raw_bytes, kept)
-        self._note_time(now)
+        if _waits() > waits:  # else it was only another process's turn
+            self._note_time(now)
 
     def _put(self, file: LineFile, block: bytes, raw_bytes: int) -> None:
         """Leave it to the thread."""
@@ -108,7 +110,12 @@ class LogSink:
             while self._queue:
                 file, block, raw_bytes = self._next()
                 began = time.monotonic()
-                kept = await trio.to_thread.run_sync(file.write, block, limiter=limiter)
+                try:
+                    kept = await trio.to_thread.run_sync(file.write, block, limiter=limiter)
+                except trio.Cancelled:  # before it began
+                    self._queue.appendleft((file, block, raw_bytes))
+                    self._queued_bytes += len(block)
+                    raise
                 self._account(file, (block,), raw_bytes, kept)
                 self._note_time(began)
                 self.waiters.unpark_all()
@@ -173,3 +180,8 @@ class LogSink:
 def _raw_bytes(lines: bytes) -> int:
     """What the worker wrote of these lines of its file."""
     return sum(len(decode(line).raw()) for line in lines.splitlines())
+
+
+def _waits() -> int:
+    """How often this thread has waited for something."""
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from supervisor.runtime.instance import Instance
 
 TCP_TIMEOUT_S, HTTP_TIMEOUT_S = 1.0, 5.0  # of one probe for readiness; a command has until ready.timeout
-BUSY_SHARE = 4  # a command that took so long is tried again after four times that, if the interval is shorter
+BUSY_SHARE = 4  # a command for readiness that took so long is tried again after four times that at the earliest
+LONGEST_SEEN = 300  # characters: it is kept in the state
 SPREAD = 0.05  # of the interval, at random: a thousand workers are not to be probed at one moment
 
 
@@ -97,7 +98,7 @@ class Monitor:
             self._attempt.cancel()
 
     def leave_alone(self) -> None:
-        """It leaves by itself: there is nothing left to be healthy."""
+        """It is leaving: there is nothing left to be healthy."""
         self._task.cancel()
 
     def resumed(self) -> None:
@@ -138,7 +139,8 @@ class Monitor:
                         self.instance.handle(Unhealthy(number, f"not ready: {answer.seen}"))
                         return
                 spread = 1 + random.uniform(-SPREAD, SPREAD)  # noqa: S311
-                await trio.sleep(max(table.interval_s * spread, BUSY_SHARE * took_s if table.kind == "command" else 0))
+                busy = table.kind == "command" and isinstance(table, model.Ready)
+                await trio.sleep(max(table.interval_s * spread, BUSY_SHARE * took_s * busy))
 
     async def _ask(self, table: "model.Ready | model.Health", network: NetworkOf) -> Answer | None:
         """One probe's answer; None where it is not one of the worker's."""
@@ -146,7 +148,7 @@ class Monitor:
             timeout_s = table.timeout_s
         else:
             timeout_s = {"tcp": TCP_TIMEOUT_S, "http": HTTP_TIMEOUT_S}.get(table.kind, table.timeout_s)
-        done = False
+        done, before = False, trio.current_time()
         with trio.move_on_after(timeout_s) as self._attempt:
             try:
                 answer = await self._probe(table, network)
@@ -154,13 +156,13 @@ class Monitor:
             except CannotProbe as error:
                 self.complain(str(error))
                 return None
-        if not self._running.is_set():
-            return None
+        if not self._running.is_set() or (not done and trio.current_time() < before + timeout_s):
+            return None  # paused meanwhile
         if not done:
             what = table.command[0] if table.command else table.url or table.address
             answer = Answer(ok=False, seen=f"{what}: no answer within {timeout_s:g} s")
         self._complaint = ""
-        return answer
+        return Answer(answer.ok, answer.seen[:LONGEST_SEEN])
 
     async def _probe(self, table: "model.Ready | model.Health", network: NetworkOf) -> Answer:
         if table.kind == "tcp" and table.address is not None:

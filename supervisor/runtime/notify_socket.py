@@ -1,12 +1,13 @@
 """sd_notify(3) from workers: one datagram socket per incarnation, which the keeper holds, too.
 
-So what is said while there is no daemon waits in the socket's queue. Its file is bound into the sandbox, and removed
-from the host once that is built: after that only the sandbox's mount namespace leads to it.
+So what is said while there is no daemon waits in the socket's queue. It is bound inside the sandbox, by nsinit: only
+the sandbox's mount namespace leads to it.
 """
 
 import os
 import socket
 import struct
+import threading
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -29,30 +30,29 @@ class Message(NamedTuple):
     pid: int
 
 
-def open_socket(path: str) -> int:
-    """Bind a socket at this path, in place of one that was left: its descriptor. OSError.
+def open_socket() -> int:
+    """One that is bound nowhere yet, and will learn who sends: its descriptor. OSError."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        return one.detach()
 
-    Whoever sees the file may write to it: a worker may be another user outside. Its directory is the daemon's own.
+
+def bind(fd: int, path: str) -> None:
+    """Bind it at a path of the host's, in place of one that was left. OSError.
+
+    Whoever sees the file may write to it, a worker may be another user outside; its directory is the daemon's own.
     """
     directory, name = os.path.split(path)
     os.makedirs(directory, mode=0o700, exist_ok=True)
     with suppress(FileNotFoundError):
         os.unlink(path)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as one:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        held = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
+    held = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with socket.socket(fileno=os.dup(fd)) as one:
             one.bind(f"/proc/self/fd/{held}/{name}")  # the path may be longer than an address can be
-        finally:
-            os.close(held)
-        os.chmod(path, 0o666)  # noqa: S103
-        return one.detach()
-
-
-def hide(path: str) -> None:
-    """Remove the file: what is bound stays bound."""
-    with suppress(FileNotFoundError):
-        os.unlink(path)
+    finally:
+        os.close(held)
+    os.chmod(path, 0o666)  # noqa: S103
 
 
 async def receive(fd: int) -> Message:
@@ -77,13 +77,18 @@ async def receive(fd: int) -> Message:
             elif kind == socket.SCM_RIGHTS:
                 given += (one for (one,) in struct.iter_unpack("i", content[: len(content) // 4 * 4]))
         if given:
-            await trio.to_thread.run_sync(_close, given, abandon_on_cancel=True, limiter=trio.CapacityLimiter(1))
+            try:
+                await trio.to_thread.run_sync(_close, given, abandon_on_cancel=True, limiter=trio.CapacityLimiter(1))
+            finally:
+                if given:  # cancelled before it began, or while the first of them takes its time
+                    threading.Thread(target=_close, args=(given,), daemon=True).start()
         return Message(parse(data), pid)
 
 
 def _close(fds: list[int]) -> None:
-    for fd in fds:
-        os.close(fd)
+    with suppress(IndexError):  # another thread may be at it
+        while True:
+            os.close(fds.pop())
 
 
 def parse(data: bytes) -> dict[str, str]:

@@ -22,27 +22,36 @@ async def probe_command(instance: "Instance", words: tuple[str, ...]) -> Answer:
     words = tuple(word.replace("{index}", str(instance.index)) for word in words)
     try:
         execution = Execution(instance, Command(words), Caller(os.getpid(), os.geteuid()), part=PROBE)
-    except NotUpError as error:
+    except (NotUpError, OSError) as error:
         raise CannotProbe(str(error)) from None
-    reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     try:
-        os.set_blocking(writer, True)
-        null = instance.services.null_fd
+        reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         try:
-            await execution.start((null, null, writer), os.close)
-        except SetupError as error:
-            failure = error.failure
-            if failure.phase != "exec":
-                raise CannotProbe(f"{failure.phase}: {failure.errno or ''} {failure.message or ''}".strip()) from None
-            return Answer(ok=False, seen=f"{words[0]}: {failure.errno or 'not executed'}")
+            return await _run(execution, reader, writer)
         finally:
-            os.close(writer)
-        return await _result(execution, reader)
+            os.close(reader)
+    except OSError as error:  # our own want of descriptors
+        raise CannotProbe(f"{words[0]}: {error.strerror}") from None
     finally:
         with trio.CancelScope(shield=True), trio.move_on_after(END_S):
             await execution.end()
         execution.close()
-        os.close(reader)
+
+
+async def _run(execution: Execution, reader: int, writer: int) -> Answer:
+    name = execution.command.words[0]
+    os.set_blocking(writer, True)
+    null = execution.instance.services.null_fd
+    try:
+        await execution.start((null, null, writer), os.close)
+    except SetupError as error:
+        failure = error.failure
+        if failure.phase != "exec":
+            raise CannotProbe(f"{failure.phase}: {failure.errno or ''} {failure.message or ''}".strip()) from None
+        return Answer(ok=False, seen=f"{name}: {failure.errno or 'not executed'}")
+    finally:
+        os.close(writer)
+    return await _result(execution, reader)
 
 
 async def _result(execution: Execution, reader: int) -> Answer:

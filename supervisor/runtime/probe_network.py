@@ -51,8 +51,8 @@ class NetworkOf:
         """A connection to the first of the host's addresses that takes one. OSError, CannotProbe."""
         try:
             found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except socket.gaierror as error:
-            raise CannotProbe(f"cannot resolve {host}: {error.strerror}") from None
+        except (socket.gaierror, UnicodeError) as error:  # a label that is too long is no IDNA
+            raise CannotProbe(f"cannot resolve {host}: {getattr(error, 'strerror', error)}") from None
         last = OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
         for family, _kind, _protocol, _name, address in found:
             try:
@@ -82,6 +82,13 @@ class NetworkOf:
         return one
 
     async def _socket(self, family: int) -> socket.socket:
+        """CannotProbe, of our own want of descriptors or processes, too: that is no fault of the worker's."""
+        try:
+            return await self._make(family)
+        except OSError as error:
+            raise CannotProbe(f"no socket in its network: {_reason(error)}") from None
+
+    async def _make(self, family: int) -> socket.socket:
         if self._ours is None:
             self._ours = _same_network(self._pid)
         if self._ours:
@@ -142,7 +149,7 @@ async def probe_http(network: NetworkOf, url: str, status: int | None) -> Answer
         return await _ask(connection, field, target, status)
     except OSError as error:
         return Answer(ok=False, seen=f"GET {url}: {_reason(error)}")
-    except h11.RemoteProtocolError as error:
+    except h11.ProtocolError as error:
         return Answer(ok=False, seen=f"GET {url}: no HTTP: {error}")
     finally:
         connection.close()

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 import trio
 
 from supervisor.runtime.launcher import Answer, Child
+from supervisor.spec.instances import for_instance
 from supervisor.spec.model import Secret, Worker
 
 LARGEST_BYTES = 1024 * 1024
@@ -20,9 +21,10 @@ _readers = trio.CapacityLimiter(32)  # apart from all other threads: those that 
 SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
-def answer_secrets(worker: Worker, environ: Mapping[str, str]) -> Answer:
-    """Answer `secret ID` with a descriptor of its content."""
-    by_id = {secret.id: secret for secret in worker.secrets}
+def answer_secrets(worker: Worker, index: int | None, environ: Mapping[str, str]) -> Answer:
+    """Answer `secret ID` with a descriptor of its content. index: None for the only instance, whose texts stand."""
+    secrets = worker.secrets if index is None else for_instance(worker, index).secrets
+    by_id = {secret.id: secret for secret in secrets}
 
     async def answer(_child: Child, name: str, _fds: list[int]) -> int:
         secret = by_id.get(name)

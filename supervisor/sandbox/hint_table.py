@@ -22,7 +22,6 @@ Row = tuple[str, str | None]
 SETUP_TIMEOUT = "ETIMEDOUT"  # not from the kernel: the set-up time-out ran out in this phase
 NO_SUBID = "no subuid line"  # not from the kernel: id.map asks for a range and /etc/subuid has none for the user
 
-_DMESG = "sudo dmesg | tail"
 _APPARMOR = (
     "No rights here: a security module took them away (Ubuntu's AppArmor restriction), or namespaces.user is false.",
     remedies.ALLOW_APPARMOR_USER_NAMESPACES,
@@ -203,7 +202,7 @@ TABLE: dict[str, dict[str, Row]] = {
         "EPERM": _APPARMOR,
     },
     "init.fork": {
-        "ENOMEM": ("The pid namespace is dying: its first process was killed.", _DMESG),
+        "ENOMEM": ("The pid namespace is dying: its first process was killed.", remedies.READ_KERNEL_LOG),
         "EAGAIN": (
             "The limit of processes is reached: pids.max of the cgroup, or RLIMIT_NPROC.",
             remedies.RAISE_PROCESSES,
@@ -292,8 +291,11 @@ ANYWHERE: dict[str, Row] = {
     "EMFILE": ("nsvisor has no file descriptors left.", "systemctl --user edit nsvisor  # LimitNOFILE="),
     "ENFILE": ("The host has no file descriptors left.", "sysctl fs.file-nr"),
     "ENOSYS": ("The kernel is older than 5.12, or a container's seccomp profile hides the call.", "nsvisor doctor"),
-    "SIGSYS": ("A seccomp profile around nsvisor kills the process for this system call.", _DMESG),
-    "SIGKILL": ("The process was killed from outside: by the OOM killer, a cgroup, or an operator.", _DMESG),
+    "SIGSYS": ("A seccomp profile around nsvisor kills the process for this system call.", remedies.READ_KERNEL_LOG),
+    "SIGKILL": (
+        "The process was killed from outside: by the OOM killer, a cgroup, or an operator.",
+        remedies.READ_KERNEL_LOG,
+    ),
 }
 
 _STUCK_MOUNT: Row = (

@@ -52,7 +52,7 @@ def hint(
     root: the path of the sandbox's root on the host, None where it has none.
     Beside the kernel's names: SETUP_TIMEOUT, NO_SUBID, and "SIGKILL" or "SIGSYS" for a child that died in the phase.
     """
-    subject = _subject(phase, detail)
+    subject = _overlaid(phase, detail, message) or _subject(phase, detail)
     row = _special(phase, errno_name, subject, message, facts) or _row(phase, errno_name, syscall)
     if row is None:
         return None
@@ -94,6 +94,13 @@ def _subject(phase: str, detail: str) -> str:
     if detail.startswith("overlay "):
         return _layer(detail.removeprefix("overlay "))
     return detail.removeprefix("dir ") if phase == "rootfs.prepare" else detail
+
+
+def _overlaid(phase: str, detail: str, message: str) -> str:
+    """Which of an overlay's directories the message is about; "" where it names none."""
+    path = message.partition(": ")[0]
+    overlaid = phase == "mount.overlay" or detail.startswith("overlay ")
+    return path if overlaid and path.startswith("/") and path in re.split(r"[ :,]+", detail) else ""
 
 
 def _target(phase: str, detail: str) -> str:

@@ -134,5 +134,9 @@ BY_SYSCALL: dict[tuple[str, str, str], Row] = {
         "nsvisor plan {instance}",
     ),
     ("mount.secret", "ENOSPC", "sendfile"): ("The kernel has no room for the secret.", "free -h"),
+    ("mount.file", "EADDRINUSE", "bind"): (
+        "Something of the worker's own is where the socket for sd_notify(3) goes.",
+        "nsvisor plan {instance}",
+    ),
     ("mount.file", "ENOSPC", "write"): ("The kernel has no room for the file.", "free -h"),
 }

@@ -1,5 +1,7 @@
 """Hints about the connection of a sandbox's network with the world. Merged into hint_table.py."""
 
+from supervisor.spec import remedies
+
 Row = tuple[str, str | None]
 
 _GONE_WRONG: Row = (
@@ -11,7 +13,7 @@ TABLE: dict[str, dict[str, Row]] = {
     "net.attach": {
         "ENOENT": (
             "pasta is not installed, or the kernel has no /dev/net/tun.",
-            "sudo apt install passt; ls -l /dev/net/tun",
+            f"{remedies.INSTALL_PASTA}; ls -l /dev/net/tun",
         ),
         "EACCES": (
             "A port below ip_unprivileged_port_start needs root, or /dev/net/tun is closed to this user.",
@@ -21,8 +23,8 @@ TABLE: dict[str, dict[str, Row]] = {
             "A security module or a container around nsvisor forbids /dev/net/tun or the namespaces.",
             "nsvisor doctor",
         ),
-        "ENODEV": ("The kernel has no tun driver.", "sudo modprobe tun"),
-        "ENXIO": ("The kernel has no tun driver.", "sudo modprobe tun"),
+        "ENODEV": ("The kernel has no tun driver.", remedies.LOAD_TUN),
+        "ENXIO": ("The kernel has no tun driver.", remedies.LOAD_TUN),
         "EADDRINUSE": ("Somebody else listens on a port that is to be published: see the message.", "ss -lntup"),
         "EADDRNOTAVAIL": ("The host has no such address to publish a port on: see the message.", "ip -brief address"),
         "EAFNOSUPPORT": (

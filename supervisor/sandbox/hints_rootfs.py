@@ -1,5 +1,7 @@
 """Hints of overlays: as the root, and as a mount. Merged into hint_table.py."""
 
+from supervisor.spec import remedies
+
 _LOCKED = (
     "Another sandbox has this directory mounted for writing; two at once would corrupt what is in it.",
     "lslocks -o COMMAND,PID,TYPE,PATH | grep FLOCK",
@@ -9,7 +11,7 @@ _LAYERS = (
     "findmnt -T {detail}",
 )
 _OWN_LAYER = ("A directory is above or below another one of the same overlay.", "namei -l {detail}")
-_NO_OVERLAY = ("The kernel has no overlayfs.", "sudo modprobe overlay")
+_NO_OVERLAY = ("The kernel has no overlayfs.", remedies.LOAD_OVERLAY)
 _OLD = (
     "Overlays in a user namespace need Linux 5.11, and a security module may forbid them.",
     "nsvisor doctor",
@@ -60,6 +62,7 @@ BY_SYSCALL: dict[tuple[str, str, str], tuple[str, str | None]] = {
     for phase in ("rootfs.prepare", "mount.overlay")
     for (number, call), row in _BY_CALL.items()
 }
+BY_SYSCALL["mount.overlay", "EACCES", "openat"] = TABLE["mount.overlay"]["EACCES"]  # not the target's
 BY_SYSCALL["mount.overlay", "EINVAL", "move_mount"] = (
     "The target is a file; an overlay needs a directory.",
     "nsvisor plan {instance}",

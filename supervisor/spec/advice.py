@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from supervisor.spec.advice_locks import lock_advice, root_advice
 from supervisor.spec.advice_rootfs import rootfs_advice, shared_roots
 from supervisor.spec.errors import ConfigError, Problem
+from supervisor.spec.instances import for_instance
 from supervisor.spec.locate import Path
 from supervisor.spec.model import Fleet, Worker
 from supervisor.spec.show import LONGEST_PATH, show, show_key
@@ -35,6 +36,19 @@ def _of_worker(worker: Worker) -> Iterator[tuple[Path, object, str]]:
     restart = worker.restart
     yield from rootfs_advice(worker)
     yield from root_advice(worker)
+    for number in range(worker.instances):
+        one = for_instance(worker, number)
+        yield from _missing_sources(one)
+        if one is worker:
+            break  # the others are the same
+    for kind in worker.namespaces.__struct_fields__:
+        yield from _joined(("namespaces", kind), getattr(worker.namespaces, kind))
+    yield from _joined(("network", "mode"), worker.network.mode)
+    if restart.delay_s == 0 and restart.max_restarts is None and restart.policy != "never":
+        yield ("restart", "delay"), restart.delay_s, "a worker that fails at once is restarted without pause and end"
+
+
+def _missing_sources(worker: Worker) -> Iterator[tuple[Path, object, str]]:
     for index, mount in enumerate(worker.mounts):
         wanted = mount.type == "bind" and not mount.optional
         if wanted and mount.source is not None and not os.path.exists(mount.source):
@@ -42,11 +56,6 @@ def _of_worker(worker: Worker) -> Iterator[tuple[Path, object, str]]:
     for index, secret in enumerate(worker.secrets):
         if secret.source is not None and not secret.optional and not os.path.exists(secret.source):
             yield ("secrets", index, "source"), secret.source, "does not exist"
-    for kind in worker.namespaces.__struct_fields__:
-        yield from _joined(("namespaces", kind), getattr(worker.namespaces, kind))
-    yield from _joined(("network", "mode"), worker.network.mode)
-    if restart.delay_s == 0 and restart.max_restarts is None and restart.policy != "never":
-        yield ("restart", "delay"), restart.delay_s, "a worker that fails at once is restarted without pause and end"
 
 
 def _joined(key: Path, value: object) -> Iterator[tuple[Path, object, str]]:

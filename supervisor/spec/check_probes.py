@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from supervisor.spec.instances import notify_variables
 from supervisor.spec.model import Health, Ready, Worker
 from supervisor.spec.origin import Origin
 
@@ -25,6 +26,10 @@ def check_probes(worker: Worker, origin: Origin) -> None:
     _table("ready", worker.ready, origin)
     _table("health", worker.health, origin)
     health = worker.health
+    if notify_variables(worker) is not None and isinstance(worker.namespaces.mount, str):
+        name = "ready" if worker.ready.kind == "notify" else "health"
+        message = "its socket is not seen in the mount namespace of others"
+        origin.add((name, "kind"), message, involves=("namespaces.mount",))
     if not origin.written("health", "kind"):
         for key in ("interval", "timeout", "retries", "start_period", "on_failure"):
             if origin.written("health", key):

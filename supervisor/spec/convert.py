@@ -19,8 +19,14 @@ from supervisor.spec.source import ABSENT, Source
 
 NOT_YET = "not yet supported"
 # Where "{index}" is replaced: see instances.py.
-_INDEXED = {("command",), ("env",), *(("rootfs", key) for key in ("path", "upper", "work")),
-            ("health", "command"), ("ready", "command"), ("mounts", "upper"), ("mounts", "work"), ("network", "publish")}  # fmt: skip
+_INDEXED = {("command",), ("env",), ("health", "command"), ("ready", "command"), ("network", "publish"),
+            ("secrets", "source"), *(("rootfs", key) for key in ("path", "upper", "work")),
+            *(("mounts", key) for key in ("source", "upper", "work"))}  # fmt: skip
+
+# Keys that are looked for where they are not, and what the string means that is written in a table's place.
+_ELSEWHERE = {("namespaces", "network"): "network.mode", ("namespaces", "net"): "network.mode"}
+_FIRST_KEYS = {"rootfs": "kind", "network": "mode", "ready": "kind", "health": "kind",
+               "restart": "policy", "log": "sink"}  # fmt: skip
 
 NO_KEYS = {"name", "seccomp_profile"}  # the name of a worker's table; what the file of security.seccomp says
 
@@ -77,7 +83,7 @@ class Converter:
     def table(self, struct: type[msgspec.Struct], raw: Any, path: Path, known_as: tuple[str, ...]) -> Values:
         """The values of one table. `known_as` is its path without names and indexes, as `unsupported` has it."""
         if not isinstance(raw, dict):
-            self._bad(path, "wrong type", raw, "a table")
+            self._bad(path, "wrong type", raw, "a table", _as_table(known_as, raw))
             return {}
         fields = fields_of(struct)
         values: Values = {}
@@ -96,7 +102,7 @@ class Converter:
         if unsupported.key(known_as):
             self._bad(path, NOT_YET, ABSENT if isinstance(value, dict | list) else value)
             return
-        near = forms.nearest(str(path[-1]), fields)
+        near = _ELSEWHERE.get(known_as[1:]) or forms.nearest(str(path[-1]), fields)
         self._report.add(self._source, path, "unknown key", allowed=", ".join(fields), nearest=near)
 
     def _value(self, field: Field, value: Any, path: Path, known_as: tuple[str, ...]) -> Any:
@@ -167,8 +173,8 @@ class Converter:
         if unsupported.value(known_as, value):
             return self._bad(path, NOT_YET, value, leaf.allowed)
         if isinstance(value, str) and "{index}" in value and not _is_indexed(known_as):
-            message = "{index} is replaced in command, env, publish, rootfs.path, and upper and work of overlays"
-            return self._bad(path, message, value)
+            allowed = "only in command, env, publish, source, rootfs.path, and upper and work of overlays"
+            return self._bad(path, "{index} is not replaced here", value, allowed)
         try:
             converted = convert_leaf(leaf, value)
             return self._expanded(leaf, converted)
@@ -198,6 +204,16 @@ class Converter:
 
 def _is_indexed(known_as: tuple[str, ...]) -> bool:
     return any(known_as[1 : 1 + len(key)] == key for key in _INDEXED)
+
+
+def _as_table(known_as: tuple[str, ...], value: Any) -> str | None:
+    """What a string in a table's place was probably meant to be: its first key."""
+    key = _FIRST_KEYS.get(known_as[-1])
+    if key is None or not isinstance(value, str) or not value:
+        return None
+    if key == "kind" and "/" in value:
+        return f'{{ kind = "dir", path = {show(value)} }}' if known_as[-1] == "rootfs" else None
+    return f"{{ {key} = {show(value)} }}"
 
 
 def _as_array(path: Path, value: Any) -> str | None:

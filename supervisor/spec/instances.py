@@ -1,28 +1,32 @@
 """A worker as one of its instances sees it."""
 
-import operator
 from typing import TypeVar
 
 import msgspec
 
-from supervisor.spec.model import Mount, Rootfs, Worker
+from supervisor.spec.model import Mount, Rootfs, Secret, Worker
 
 INDEX = "{index}"
-Table = TypeVar("Table", Rootfs, Mount)
+Table = TypeVar("Table", Rootfs, Mount, Secret)
 
 
 def for_instance(worker: Worker, index: int) -> Worker:
-    """The worker with `{index}` replaced in its command, in the values of its environment, and where it writes."""
+    """The worker with `{index}` replaced in command, environment and ports, and in what it has of the host."""
     number = str(index)
     rootfs = _replaced(worker.rootfs, ("path", "upper", "work"), number)
-    mounts = tuple(_replaced(mount, ("upper", "work"), number) for mount in worker.mounts)
-    in_texts = any(INDEX in text for text in (*worker.command, *worker.env.values()))
-    if not in_texts and rootfs is worker.rootfs and all(map(operator.is_, mounts, worker.mounts)):
+    mounts = tuple(_replaced(mount, ("source", "upper", "work"), number) for mount in worker.mounts)
+    secrets = tuple(_replaced(secret, ("source",), number) for secret in worker.secrets)
+    publish = worker.network.publish
+    in_texts = any(INDEX in text for text in (*worker.command, *worker.env.values(), *publish))
+    tables = zip((rootfs, *mounts, *secrets), (worker.rootfs, *worker.mounts, *worker.secrets), strict=True)
+    if not in_texts and all(new is old for new, old in tables):
         return worker
     return msgspec.structs.replace(
         worker,
         rootfs=rootfs,
         mounts=mounts,
+        secrets=secrets,
+        network=msgspec.structs.replace(worker.network, publish=tuple(port.replace(INDEX, number) for port in publish)),
         command=tuple(argument.replace(INDEX, number) for argument in worker.command),
         env={name: value.replace(INDEX, number) for name, value in worker.env.items()},
     )

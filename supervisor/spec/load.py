@@ -130,7 +130,11 @@ class _Loader:
                 try:
                     bundles = [BundleSource(values["rootfs"]["path"], name)]
                 except ConfigError as error:
-                    self._report.extend(error.problems)
+                    if all(problem.message.startswith("cannot read") for problem in error.problems):
+                        origin = Origin(self._report, source, name, with_defaults)
+                        origin.add(("rootfs", "path"), f"config.json: {error.problems[0].message}")
+                    else:
+                        self._report.extend(error.problems)
                     self._whole = False
                     continue
                 join = merge if source is not self._options else self._options.over

@@ -12,4 +12,7 @@ UNMASK_PROC = "docker run --security-opt systempaths=unconfined --security-opt s
 RAISE_PROCESSES = "systemctl show -p TasksMax user-$(id -u).slice; ulimit -u"
 DELEGATE_CONTROLLERS = "sudo systemctl edit user@.service  # [Service] Delegate=cpu cpuset io memory pids"
 DELEGATED_SCOPE = "systemd-run --user --scope -p Delegate=yes nsvisor daemon"
+READ_KERNEL_LOG = "sudo dmesg | tail"
 INSTALL_PASTA = "sudo apt install passt"
+LOAD_TUN = "sudo modprobe tun"
+LOAD_OVERLAY = "sudo modprobe overlay"

@@ -28,6 +28,7 @@ class InstanceSample(NamedTuple):
     uptime_s: float | None = None
     cgroup: str | None = None  # its directory
     pid: int | None = None
+    healthy: bool | None = None  # None: it has no health probe, or no answer of it yet
 
 
 class Snapshot(NamedTuple):

@@ -76,9 +76,14 @@ class _Collector:
         uptime = GaugeMetricFamily(
             "nsvisor_worker_uptime_seconds", "Since the present incarnation's exec", labels=INSTANCE, unit="seconds"
         )
+        healthy = GaugeMetricFamily(
+            "nsvisor_worker_healthy", "1 while its health probe succeeds, else 0; none without one", labels=INSTANCE
+        )
         for one in self._now.instances:
             states[one.worker, one.state] += 1
             restarts[one.worker] += one.restarts
+            if one.healthy is not None:
+                healthy.add_metric((one.worker, one.instance), int(one.healthy))
             if one.uptime_s is not None:
                 uptime.add_metric((one.worker, one.instance), one.uptime_s)
         instances = GaugeMetricFamily("nsvisor_instances", "Instances in this state", labels=("worker", "state"))
@@ -87,7 +92,7 @@ class _Collector:
         again = CounterMetricFamily("nsvisor_worker_restarts", "Restarts by policy", labels=("worker",))
         for worker, count in restarts.items():
             again.add_metric((worker,), count)
-        yield from (instances, again, uptime)
+        yield from (instances, again, uptime, healthy)
 
     def _logs(self) -> Iterator[Metric]:
         written = CounterMetricFamily("nsvisor_log_bytes", "Bytes that were written by the worker", labels=INSTANCE)

@@ -1,7 +1,7 @@
 """`explain` as a picture, with fewer exits, and without a daemon."""
 
 import json
-import xml.etree.ElementTree as tree
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
@@ -33,7 +33,7 @@ def test_so_many_exits_and_what_is_usual(nsv: Served) -> None:
 def test_picture(nsv: Served, tmp_path: Path) -> None:
     file = tmp_path / "job.svg"
     assert nsv("explain", "job", "--svg", str(file)) == (0, "", f"{file} shows job#7\n")
-    assert tree.parse(file).getroot().tag.endswith("svg")  # noqa: S314 our own
+    assert ET.parse(file).getroot().tag.endswith("svg")  # noqa: S314 our own
     assert nsv("explain", "job", "--svg", "-").out == file.read_text(encoding="utf-8")
     assert nsv("explain", "web", "--svg", str(file)) == (1, "", "cannot draw web: no launch of it is known\n")
     nowhere = str(tmp_path / "no" / "file")
@@ -87,7 +87,12 @@ def test_without_a_daemon_as_json_and_as_a_picture(state: Path, capsys: pytest.C
     out, err = capsys.readouterr()
     assert err == "no daemon answers: this is what its files tell\n"
     one, other = json.loads(out)
-    assert (one["name"], one["daemon"], one["exits"][0]["signal"], len(one["records"])) == ("web-0", False, "SIGSEGV", 5)
+    assert (one["name"], one["daemon"], one["exits"][0]["signal"], len(one["records"])) == (
+        "web-0",
+        False,
+        "SIGSEGV",
+        5,
+    )
     assert one["log_path"] == str(state / "logs" / "web-0.log")
     assert (other["name"], other["launches"], other["log_path"], other["records"]) == ("web-1", [], None, [])
     assert main(["explain", "web", "--svg", "-"]) == 0

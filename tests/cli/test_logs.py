@@ -98,9 +98,9 @@ def test_pieces_of_a_long_line_are_joined(nsv: Served, logs: dict[str, Path]) ->
 
 
 @pytest.fixture
-def timeline(logs: dict[str, Path], tmp_path: Path) -> Path:
+def timeline(logs: dict[str, Path]) -> Path:
     """Beside them the daemon's records: of web-0, of job, of itself."""
-    path = Path(path_beside(str(tmp_path)))
+    path = Path(path_beside(str(logs["web-0"].parent)))
 
     def record(when: float, level: str, event: str, **fields: object) -> None:
         with path.open("ab") as file:
@@ -136,7 +136,9 @@ def test_all_is_one_timeline_with_what_the_daemon_did(nsv: Served, logs: dict[st
         "job * error: job#1: mount.bind failed after 0.9 ms: ENOENT. It is absent. Try: ls"
     ]
     assert nsv("logs", "--all", "-n", "1", "web-0").out.splitlines() == ["web-0 | again"]
-    assert nsv("logs", "--all", "-n", "1", "job").out.splitlines()[-1].startswith("job * error: job#1: mount.bind failed")
+    assert (
+        nsv("logs", "--all", "-n", "1", "job").out.splitlines()[-1].startswith("job * error: job#1: mount.bind failed")
+    )
     assert nsv("logs", "-n", "0", "--all").out == ""
 
 
@@ -147,15 +149,24 @@ def test_all_is_one_timeline_with_what_the_daemon_did(nsv: Served, logs: dict[st
         (("--phase", "clone"), ["web-0 * web-0#1: clone ok after 0.9 ms"]),
         (("--phase", "clone", "web-1"), []),
         (("--level", "error"), ["job * error: job#1: mount.bind failed after 0.9 ms: ENOENT. It is absent. Try: ls"]),
-        (("--level", "warning", "--grep", "started again", "web"), ["web-0 * warning: web-0#1 failed 1 times and is started again in 0.5 s"]),
-        (("--level", "info", "--until", "999.5"), ["nsvisor * ready, with 3 instances", "web-0 * web-0#1: clone ok after 0.9 ms"]),
-        (("--all", "--stream", "stderr", "--since", "1000.6"), ["web-0 * warning: web-0#1 failed 1 times and is started again in 0.5 s", "web-1 | line 3"]),
+        (
+            ("--level", "warning", "--grep", "started again", "web"),
+            ["web-0 * warning: web-0#1 failed 1 times and is started again in 0.5 s"],
+        ),
+        (
+            ("--level", "info", "--until", "999.5"),
+            ["nsvisor * ready, with 3 instances", "web-0 * web-0#1: clone ok after 0.9 ms"],
+        ),
+        (
+            ("--all", "--stream", "stderr", "--since", "1000.6"),
+            ["web-0 * warning: web-0#1 failed 1 times and is started again in 0.5 s", "web-1 | line 3"],
+        ),
         (("--grep", "NE [02]", "-i"), ["web-0 | line 0", "web-0 | line 2"]),
         (("--grep", "^line [12]$", "web-0"), ["line 2"]),
         (("--incarnation", "2"), []),
         (("--incarnation", "1", "--all", "-n", "1", "web-0"), ["web-0 | line 2"]),
     ],
-)  # fmt: skip
+)
 def test_what_is_chosen(nsv: Served, words: tuple[str, ...], shown: list[str]) -> None:
     out = nsv("logs", *words).out
     assert out.splitlines() == shown
@@ -211,7 +222,11 @@ def test_each_worker_has_a_colour_but_for_no_color(nsv: Served, timeline: Path) 
 
 
 def test_output_that_goes_nowhere(nsv: Served) -> None:
-    assert nsv("logs", "job") == (1, "", "cannot show logs of job: log.sink is null, or journald: try journalctl NSVISOR_WORKER=NAME\n")
+    assert nsv("logs", "job") == (
+        1,
+        "",
+        "cannot show logs of job: log.sink is null, or journald: try journalctl NSVISOR_WORKER=NAME\n",
+    )
 
 
 def test_follow_survives_rotation_and_merges(nsv: Served, logs: dict[str, Path]) -> None:
@@ -225,6 +240,22 @@ def test_follow_survives_rotation_and_merges(nsv: Served, logs: dict[str, Path])
         assert [process.stdout.readline() for _ in range(2)] == ["web-0 | before\n", "web-0 | after\n"]
         write(logs["web-1"], time.time(), "other")
         assert process.stdout.readline() == "web-1 | other\n"
+        process.terminate()
+        process.wait(10)
+
+
+def test_follow_takes_in_what_a_reload_brings(nsv: Served, logs: dict[str, Path]) -> None:
+    command = [sys.executable, "-m", "supervisor", "--socket", nsv.path, "logs", "-f", "-n", "1", "web-0", "job"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "line 2\n"
+        path = logs["web-0"].with_name("job.log")
+        write(path, 1000.0, "long ago")
+        write(path, time.time(), "new here")
+        nsv.fleet.instances["job"].log_path = str(path)
+        assert process.stdout.readline() == "job | new here\n"
+        write(logs["web-0"], time.time(), "still here")
+        assert process.stdout.readline() == "web-0 | still here\n"
         process.terminate()
         process.wait(10)
 

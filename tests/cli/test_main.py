@@ -35,6 +35,11 @@ def test_help_lists_every_verb_and_loads_none() -> None:
     assert modules == "['supervisor.cli', 'supervisor.cli.main', 'supervisor.cli.group']"
 
 
+def test_no_words_at_all_ask_for_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    assert capsys.readouterr().out.startswith("Usage: nsvisor ")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -172,11 +172,14 @@ def test_without_a_daemon() -> None:
 @pytest.mark.parametrize(
     ("kept", "sentence"),
     [
-        (Remembered(launches=(LaunchRecord("web", 4, 5.0, 9, "ok"),), exits=(exited("exit", code=0),)), "it was launched as #4, and no exit of that is on record"),
+        (
+            Remembered(launches=(LaunchRecord("web", 4, 5.0, 9, "ok"),), exits=(exited("exit", code=0),)),
+            "it was launched as #4, and no exit of that is on record",
+        ),
         (Remembered(launches=(FAILED,)), "the launch of #3 is the last that is known"),
         (Remembered(), "it was never launched"),
     ],
-)  # fmt: skip
+)
 def test_what_the_files_cannot_tell_is_said(kept: Remembered, sentence: str) -> None:
     (head, *_) = render_remembered("web", kept, None, [], None, clock)
     assert head == f"No daemon answers. web, as its files tell: {sentence}."

@@ -194,15 +194,6 @@ CASES: Mapping[str, Case] = {
         "below /proc",
         "nsvisor plan",
     ),
-    "bind-in-sys": real(
-        "mount.bind",
-        'mounts = [{ type = "sysfs", target = "/sys", options = ["rw"] }, '
-        '{ type = "bind", source = "/usr", target = "/sys/nowhere" }]',
-        "EPERM",
-        "mkdirat",
-        "below /proc",
-        "nsvisor plan",
-    ),
     "bind-below": real(
         "mount.bind",
         mount('type = "bind", source = "/usr", target = "/etc/passwd/below"'),

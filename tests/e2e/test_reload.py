@@ -126,3 +126,36 @@ def test_sigterm_while_a_reload_waits(nsvisor: Program) -> None:
         assert daemon.stop() == 0
         assert daemon.records("worker.launching", instance="added") == []
     assert matching("sleep", "43008") == []
+
+
+FAULTY = """
+[defaults]
+command = ["false"]
+restart = { delay = "1h", max_delay = "1h" }
+
+[worker.waits]
+
+[worker.given-up]
+restart = { policy = "never" }
+
+[worker.untouched]
+
+[worker.stopped]
+"""
+
+
+def test_what_failed_and_was_corrected_starts_at_once(nsvisor: Program) -> None:
+    with running(nsvisor, FAULTY) as daemon:
+        for name in ("waits", "untouched", "stopped"):
+            daemon.wait_state(name, "backoff")
+        daemon.wait_state("given-up", "failed")
+        assert nsvisor.run("stop", "stopped").returncode == 0
+        corrected = FAULTY
+        for name in ("waits", "given-up", "stopped"):
+            corrected = corrected.replace(f"[worker.{name}]", f'[worker.{name}]\ncommand = ["sleep", "43009"]')
+        nsvisor.write("nsvisor.toml", corrected)
+        assert nsvisor.run("reload").returncode == 0
+        for name in ("waits", "given-up"):
+            assert daemon.wait_state(name, "ready")["failures"] == 0
+        assert daemon.instance("untouched")["state"] == "backoff"
+        assert daemon.instance("stopped")["state"] == "stopped"

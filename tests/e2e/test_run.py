@@ -56,6 +56,12 @@ def test_what_is_ours_is_125(nsvisor: Program, options: list[str], words: str) -
     assert "Traceback" not in done.stderr
 
 
+def test_hints_do_not_send_to_a_daemon_that_is_not_there(nsvisor: Program) -> None:
+    done = nsvisor.run("run", "--secret", "id=k,source=/no/such", "--", "true")
+    assert done.returncode == 125
+    assert done.stderr.splitlines()[1].endswith("optional = true goes on without it.")
+
+
 def test_no_command_is_wrong_usage(nsvisor: Program) -> None:
     assert nsvisor.run("run").returncode == 125
 

@@ -2,7 +2,7 @@
 
 import re
 import subprocess
-import xml.etree.ElementTree as tree
+import xml.etree.ElementTree as ET
 
 from tests.e2e.daemons import killed_in_the_end, running, wait_until
 from tests.program import Program
@@ -57,9 +57,11 @@ def test_the_past_is_explained_after_the_daemon(nsvisor: Program) -> None:
         assert alone.returncode == 0
         assert alone.stdout.startswith("No daemon answers. flaky, as its files tell: it ")
         assert "  #1  " in alone.stdout
-        assert "flaky#1 failed 1 times and is started again in 0.2 s" in nsvisor.run("logs", "--level", "warning").stdout
+        assert (
+            "flaky#1 failed 1 times and is started again in 0.2 s" in nsvisor.run("logs", "--level", "warning").stdout
+        )
         picture = nsvisor.run("explain", "flaky", "--svg", "-").stdout
-        assert tree.fromstring(picture.encode()).tag.endswith("svg")  # noqa: S314 our own
+        assert ET.fromstring(picture.encode()).tag.endswith("svg")  # noqa: S314 our own
         daemon.process = nsvisor.start_daemon(FLAKY)
         assert "  #1  " in nsvisor.run("explain", "flaky", "-n", "20").stdout
         daemon.stop()

@@ -1,13 +1,16 @@
 import errno
 import os
 import resource
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from supervisor.runtime.log_file import LogFile
+from supervisor.runtime.log_line import head
 
 Reports = list[tuple[str, dict[str, object]]]
 
@@ -15,10 +18,12 @@ Reports = list[tuple[str, dict[str, object]]]
 class Made:
     """A log file in a directory of its own, and what it reported."""
 
-    def __init__(self, directory: Path, max_size_bytes: int = 4096, keep: int = 2) -> None:
+    def __init__(
+        self, directory: Path, max_size_bytes: int = 4096, keep: int = 2, max_age_s: float | None = None
+    ) -> None:
         self.directory = directory / "state" / "logs"
         self.reports: Reports = []
-        self.file = LogFile(str(self.directory / "web.log"), max_size_bytes, keep, self.report)
+        self.file = LogFile(str(self.directory / "web.log"), max_size_bytes, keep, self.report, max_age_s)
 
     def report(self, event: str, level: str, **fields: object) -> None:
         assert level
@@ -43,7 +48,7 @@ class Made:
 def make(tmp_path: Path) -> Iterator[Callable[..., Made]]:
     made: list[Made] = []
 
-    def one(**arguments: int) -> Made:
+    def one(**arguments: Any) -> Made:
         made.append(Made(tmp_path, **arguments))
         return made[-1]
 
@@ -170,6 +175,92 @@ def test_an_unfinished_line_is_cut_off_and_reported(make: Callable[..., Made], f
     assert [(event, fields["cut_bytes"]) for event, fields in made.reports] == [
         ("log.repaired", len(found) - len(left))
     ]
+
+
+def test_cut_by_somebody_else(make: Callable[..., Made]) -> None:
+    made = make()
+    made.file.write(b"before\nhalf\n")
+    os.truncate(made.directory / "web.log", 9)
+    made.file.write(b"after\n")
+    assert made.read() == b"before\nafter\n"
+    assert made.reports == [("log.repaired", {"path": made.file.path, "cut_bytes": 2})]
+
+
+class Clock:
+    """The wall clock, for the age of files."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1_800_000_000.0
+        monkeypatch.setattr(time, "time", lambda: self.now)
+
+    def line(self) -> bytes:
+        return head(self.now, "stdout", 1) + b',"m":""}\n'
+
+
+def test_rotation_by_age(make: Callable[..., Made], monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    made = make(max_age_s=60)
+    lines = []
+    for after_s in (0, 59, 1, 59.5, 0.5, 1000, 0):
+        clock.now += after_s
+        lines.append(clock.line())
+        assert made.file.write(lines[-1]) == len(lines[-1])
+    assert made.everything() == b"".join(lines[2:])  # keep is 2
+    assert made.read("web.log.2") == lines[2] + lines[3]
+    assert made.read("web.log.1") == lines[4]
+    assert made.read() == lines[5] + lines[6]
+    assert [event for event, _ in made.reports] == ["log.rotated"] * 3
+
+
+def test_the_age_is_that_of_the_first_line(make: Callable[..., Made], monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    old = clock.line()
+    make(max_age_s=60).file.write(old)
+    clock.now += 60
+    made = make(max_age_s=60)  # by another daemon
+    made.file.write(clock.line())
+    assert made.read("web.log.1") == old
+    clock.now -= 100_000  # set back: the age begins again
+    made.file.write(clock.line())
+    clock.now += 59
+    made.file.write(clock.line())
+    assert made.names() == ["web.log", "web.log.1"]
+    clock.now += 1
+    made.file.write(clock.line())
+    assert made.names() == ["web.log", "web.log.1", "web.log.2"]
+
+
+def test_room_that_was_asked_for_ahead_is_given_back(make: Callable[..., Made]) -> None:
+    block = b"x" * 999 + b"\n"
+    made = make(max_size_bytes=1 << 30)
+
+    def extra() -> int:
+        found = (made.directory / "web.log").stat()
+        return found.st_blocks * 512 - found.st_size
+
+    made.file.write(block * 10)
+    assert extra() < 65536
+    for _ in range(3):
+        assert made.file.write(block * 200, block * 100) == 300_000
+    assert extra() > 1 << 20
+    made.file.close()
+    assert extra() < 65536
+    assert made.read() == block * 910
+    made.file.write(block * 300)
+    os.close(made.file._fd)  # as a crash leaves it
+    made.file._fd = -1
+    assert extra() > 1 << 20
+    made.file.write(block)
+    assert extra() < 65536
+
+
+def test_parts_are_as_good_as_one_block(make: Callable[..., Made]) -> None:
+    made = make(max_size_bytes=100, keep=50)
+    lines = [b"%09d\n" % number for number in range(1000)]
+    parts = [half for line in lines for half in (line[:4], memoryview(line)[4:])]
+    assert made.file.write(*parts) == 10_000
+    assert made.names() == sorted(["web.log", *(f"web.log.{number}" for number in range(1, 51))])
+    assert b"".join(lines).endswith(made.everything())
 
 
 @contextmanager

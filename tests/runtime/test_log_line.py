@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.runtime.log_line import LIMIT_BYTES, LineSplitter, decode, encode_lines, encode_piece, head
+from supervisor.runtime import log_line
+from supervisor.runtime.log_line import (
+    LIMIT_BYTES,
+    Encoder,
+    LineSplitter,
+    decode,
+    encode_lines,
+    encode_piece,
+    head,
+)
 
 BEGINNING = head(1769900399.25, "stdout", 17)
 
@@ -113,3 +122,59 @@ def test_a_line_byte_by_byte() -> None:
     found, rest = feed([b"%c" % byte for byte in b"one\ntwo\nthree"])
     assert found == [(b"one\n", True), (b"two\n", True)]
     assert rest == b"three"
+
+
+# Chunks as a pipe gives them: mostly plain, with something hard now and then, cut anywhere.
+STREAM = st.lists(
+    st.sampled_from(
+        [b"plain line\n", b"\n", b"no end", b'"quoted"\n', b"\ttab\n", b"\xc3\xa9\n", b"\xff\n", b"\0\n", b"\x7f\n"]
+    )
+    | st.sampled_from([n * LIMIT_BYTES + d for n in (1, 2) for d in (-1, 0, 1)]).map(lambda size: b"x" * size + b"\n"),
+    max_size=30,
+).map(b"".join)
+
+
+@given(STREAM, st.lists(st.integers(1, 30) | st.integers(1, 200_000), max_size=12))
+def test_chunks_become_the_lines_they_were(data: bytes, sizes: list[int]) -> None:
+    encoder = Encoder()
+    stored, raw_bytes, at = b"", 0, 0
+    for size in [*sizes, len(data)]:
+        if data[at : at + size]:
+            parts, raw = encoder.feed(BEGINNING, data[at : at + size])
+            block = b"".join(parts)
+            assert block == b"" or block.endswith(b"\n")
+            assert raw == sum(len(decode(line).raw()) for line in block.splitlines())
+            stored += block
+            raw_bytes += raw
+            at += size
+    lines = [decode(line) for line in stored.split(b"\n")[:-1]]
+    assert b"".join(line.raw() for line in lines) + encoder.flush() == data
+    assert all(len(line.raw()) <= LIMIT_BYTES + 1 for line in lines)
+    assert {line.t for line in lines} <= {1769900399.25}
+
+
+def test_plain_chunks_are_not_copied_line_by_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_arguments: object) -> bytes:
+        raise AssertionError
+
+    with monkeypatch.context() as patch:
+        for name in ("encode_lines", "encode_piece"):
+            patch.setattr(log_line, name, never)
+        encoder = Encoder()
+        assert encoder.feed(BEGINNING, b"begun ")[0] == []
+        parts, raw = encoder.feed(BEGINNING, b"and ended\none more\nbegun")
+    assert raw == len(b"begun and ended\none more\n")
+    assert b"".join(parts) == encode_lines(BEGINNING, b"begun and ended\none more\n")
+    assert encoder.flush() == b"begun"
+
+
+@given(STREAM, st.lists(st.integers(1, 200_000), max_size=5))
+def test_what_is_skipped_is_counted(data: bytes, sizes: list[int]) -> None:
+    encoder = Encoder()
+    skipped, at = 0, 0
+    for size in [*sizes, len(data)]:
+        lines, skipped_bytes = encoder.skip(data[at : at + size])
+        assert bool(lines) == bool(skipped_bytes)
+        skipped += skipped_bytes
+        at += size
+    assert skipped + len(encoder.flush()) == len(data)

@@ -115,6 +115,18 @@ async def test_a_command_that_is_not_there(tmp_path: Path) -> None:
         assert (await running.wait_event("worker.unhealthy"))["seen"] == "/no/such: ENOENT"
 
 
+async def test_a_worker_that_leaves_is_not_probed(tmp_path: Path) -> None:
+    health = "{ kind = 'command', command = ['test', '-e', '/tmp/up'], interval = '10ms', retries = 1 }"
+    text = shell('trap "rm /tmp/up; sleep 0.5; exit 0" TERM; touch /tmp/up; while :; do sleep 0.01; done',
+                 "ready = { kind = 'command', command = ['test', '-e', '/tmp/up'] }", f"health = {health}")  # fmt: skip
+    async with fleet(tmp_path, text) as running:
+        await running.wait_event("worker.healthy")
+        await running.fleet.stop(["web"])
+        web = await running.wait_state("web", "stopped")
+        assert (web.exits[-1].code, web.exits[-1].cause) == (0, "exit")
+        assert running.events("worker.unhealthy") == running.events("worker.probe_failed") == []
+
+
 async def test_a_line_of_output(tmp_path: Path) -> None:
     ready = "{ kind = 'log', pattern = '^listening on .*:[0-9]+$' }"
     text = shell("echo listening on nothing; sleep 0.2; printf listen; sleep 0.1; echo ing on 127.0.0.1:80 >&2;"
@@ -157,7 +169,17 @@ time.sleep(1000)
         await until(lambda: web.said.state == "reloading", "all of it")
         assert (web.said.status, web.said.main_pid) == ("serving [1m now", 17)
         assert running.events("worker.notified", state="ready")
-        assert not list((tmp_path / "notify").iterdir()), "others could reach it"
+        assert not (tmp_path / "notify").exists(), "others could reach it"
+
+
+async def test_the_sockets_place_is_taken(tmp_path: Path) -> None:
+    mounts = 'mounts = [{ type = "file", target = "/dev/nsvisor/notify", content = "" }]'
+    text = f'[worker.web]\ncommand = ["sleep", "1000"]\n{NOTIFY}\n{mounts}\nrestart.policy = "never"\n'
+    async with fleet(tmp_path, text) as running:
+        await running.wait_state("web", "failed")
+        failed = await running.wait_event("setup.phase", outcome="failed")
+        assert (failed["phase"], failed["errno"], failed["syscall"]) == ("mount.file", "EADDRINUSE", "bind")
+        assert "sd_notify" in failed["hint"]
 
 
 async def test_a_barrier_is_answered(tmp_path: Path) -> None:

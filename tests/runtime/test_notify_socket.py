@@ -29,8 +29,9 @@ def test_messages(data: bytes, assignments: dict[str, str]) -> None:
 
 async def test_what_was_sent_and_by_whom(tmp_path: Path) -> None:
     path = tmp_path / ("x" * 120) / "web-0"  # longer than an address of a socket can be
-    held = notify_socket.open_socket(str(path))
-    again = notify_socket.open_socket(str(path))
+    held, again = notify_socket.open_socket(), notify_socket.open_socket()
+    notify_socket.bind(held, str(path))
+    notify_socket.bind(again, str(path))
     os.close(held)
     assert stat.S_IMODE(path.stat().st_mode) == 0o666
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
@@ -38,8 +39,6 @@ async def test_what_was_sent_and_by_whom(tmp_path: Path) -> None:
     ours, theirs = os.pipe()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
         one.connect(f"/proc/self/fd/{place}/{path.name}")
-        notify_socket.hide(str(path))
-        notify_socket.hide(str(path))
         socket.send_fds(one, [b"BARRIER=1"], [theirs])
         os.close(theirs)
         with trio.fail_after(5):

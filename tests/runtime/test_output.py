@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from trio.testing import wait_all_tasks_blocked
 
 from supervisor.runtime import output
-from supervisor.runtime.log_line import LIMIT_BYTES
 from supervisor.runtime.capture import capture
+from supervisor.runtime.log_line import LIMIT_BYTES
 from supervisor.runtime.output import OutputWriter, Stream
 from supervisor.spec.model import Log
 from supervisor.telemetry.bus import EventBus

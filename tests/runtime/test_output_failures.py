@@ -119,6 +119,47 @@ def test_a_full_disk_costs_lines_that_are_counted_and_nothing_else(
     )
 
 
+READ_ONLY = """
+import json, subprocess, sys
+from supervisor.runtime import log_sink
+from supervisor.runtime.output import OutputWriter
+from supervisor.spec.model import Log
+from supervisor.telemetry.bus import EventBus
+
+disk = sys.argv[1]
+log_sink.RECOVERED_AFTER_S = 0.0
+bus = EventBus()
+writer = OutputWriter("web", disk + "/logs", Log(max_size_bytes=4096), bus)
+remount = ["mount", "-o"]
+writer.feed("stdout", b"before\\n")
+writer.close()
+subprocess.run([*remount, "remount,bind,ro", disk], check=True)
+for _ in range(100):
+    writer.feed("stdout", b"lost\\n")
+subprocess.run([*remount, "remount,bind,rw", disk], check=True)
+writer.feed("stdout", b"after\\n")
+writer.close()
+print(json.dumps({
+    "events": [[record.event, record.fields] for record in bus._kept],
+    "text": open(disk + "/logs/web.log").read(),
+}))
+"""
+
+
+@pytest.mark.parametrize("privileged", [False, True])
+def test_a_disk_that_became_read_only(privileged: bool, unprivileged: Account, program_bin: Path) -> None:
+    with tempfile.TemporaryDirectory() as top:
+        os.chmod(top, 0o755)  # noqa: S103 the other user has to get in
+        disk = Path(top) / "disk"
+        disk.mkdir()
+        found = on_small_disk(READ_ONLY, disk, me() if privileged else unprivileged, program_bin / "python")
+    assert isinstance(found["events"], list)
+    (failed, told), (recovered, lost) = found["events"]
+    assert (failed, told["errno"]) == ("log.failed", "EROFS")
+    assert (recovered, lost["lost_lines"], lost["lost_bytes"]) == ("log.recovered", 100, 500)
+    assert [json.loads(line)["m"] for line in str(found["text"]).splitlines()] == ["before", "after"]
+
+
 def test_one_event_for_a_failure_that_lasts(tmp_path: Path, bus: EventBus, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "logs"
     path.write_bytes(b"in the way of the directory")

@@ -19,7 +19,7 @@ NOBODY = cast("Child", None)
 async def ask(environ: dict[str, str] | None = None, name: str = "x", **keys: Any) -> int:
     """A descriptor of the secret's content."""
     worker = Worker("web", ("true",), secrets=(Secret("x", **keys),))
-    given = await answer_secrets(worker, environ or {})(NOBODY, name, [])
+    given = await answer_secrets(worker, None, environ or {})(NOBODY, name, [])
     assert given is not None
     return given
 

@@ -211,3 +211,13 @@ def test_errors_of_no_phase_in_particular() -> None:
 def test_as_text_a_hint_is_one_line() -> None:
     assert str(Hint("Something is off.", "look")) == "Something is off. Try: look"
     assert str(Hint("Something is off.")) == "Something is off."
+
+
+def test_of_an_overlay_the_hint_names_the_directory_that_the_message_is_about() -> None:
+    def command(phase: str, detail: str, message: str) -> str | None:
+        return certain(hint(phase, "ENOENT", detail, message=message)).command
+
+    assert command("mount.overlay", "/srv: /u over /l /m", "/m: No such file or directory") == "ls -ld /m"
+    assert command("mount.overlay", "/srv: /u over /l /m", "No such file or directory") == "ls -ld /u"
+    assert command("rootfs.prepare", "overlay /u over /l /m", "/m: No such file or directory") == "ls -ld /m"
+    assert command("rootfs.prepare", "overlay thrown away over /l /m", "/x: No such file") == "ls -ld /l"

@@ -1,5 +1,7 @@
 """Every hint is provoked by a test, or it is said why that cannot be."""
 
+import ast
+import re
 from collections import Counter
 from itertools import chain
 from pathlib import Path
@@ -48,3 +50,18 @@ def test_those_that_another_test_provokes_are_named_there(file: str) -> None:
 def test_most_are_provoked() -> None:
     """What is excused must not become the rule."""
     assert len(provoked() & ROWS) > 0.65 * len(ROWS)
+
+
+def commands(package: str) -> set[str]:
+    """Of the strings in a package's source: commands that change the host, up to what follows them."""
+    texts = [file.read_text(encoding="utf-8") for file in (ROOT / package).rglob("*.py")]
+    strings = [node.value for text in texts for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant)]
+    words = r"\b(?:sudo|systemd-run|docker run|usermod|loginctl)\b[^;:(]*"
+    return {found.strip() for one in strings if isinstance(one, str) for found in re.findall(words, one)}
+
+
+def test_doctor_and_hints_have_their_commands_from_one_place() -> None:
+    hints, doctor, shared = map(commands, ("supervisor/sandbox", "supervisor/host", "supervisor/spec"))
+    assert shared
+    both = {one for one in hints for other in doctor | shared if one.startswith(other) or other.startswith(one)}
+    assert sorted(both | (doctor & shared)) == []

@@ -19,7 +19,6 @@ def lingering() -> socket.socket:
         one = socket.create_connection(listening.getsockname())
         one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, LINGER_S))
         other, _ = listening.accept()
-    os.close(os.dup(other.fileno()))
     one.setblocking(False)
     try:
         while True:
@@ -36,7 +35,8 @@ async def test_a_socket_that_lingers_stops_nobody_but_its_sender(tmp_path: Path)
     start = time.monotonic()
     lingering().close()
     assert time.monotonic() - start >= LINGER_S  # so long would the daemon stand still
-    receiver = notify_socket.open_socket(str(tmp_path / "notify"))
+    receiver = notify_socket.open_socket()
+    notify_socket.bind(receiver, str(tmp_path / "notify"))
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
             sender.connect(str(tmp_path / "notify"))

@@ -8,7 +8,7 @@ import pytest
 
 from supervisor.spec.bundle.config import BundleSource
 from supervisor.spec.errors import ConfigError
-from supervisor.spec.load import load_text
+from supervisor.spec.load import load_config, load_text
 from supervisor.spec.model import Worker
 
 LEAST: dict[str, Any] = {
@@ -221,3 +221,13 @@ def test_not_a_config(tmp_path: Path, text: str, said: str) -> None:
 def test_no_bundle_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"config\.json: cannot read: No such file or directory"):
         BundleSource(str(tmp_path), "w")
+
+
+def test_a_worker_whose_bundle_is_not_there_is_told_by_its_key(tmp_path: Path) -> None:
+    file = tmp_path / "f.toml"
+    file.write_text('[defaults]\nrootfs = { kind = "bundle", path = "/no-such" }\n[worker.w]\n')
+    with pytest.raises(ConfigError) as raised:
+        load_config(str(file), {})
+    assert [str(problem) for problem in raised.value.problems] == [
+        f'{file}:2: defaults.rootfs.path = "/no-such": config.json: cannot read: No such file or directory'
+    ]

@@ -77,7 +77,7 @@ def test_instances_are_read_at_each_scrape() -> None:
     counted = Metrics()
     samples = [
         InstanceSample("web", "web-0", "ready", restarts=2, log_bytes=10, lost_bytes=3, lost_lines=1, uptime_s=2.5),
-        InstanceSample("web", "web-1", "ready", restarts=1),
+        InstanceSample("web", "web-1", "ready", restarts=1, healthy=False),
         InstanceSample("db", "db", "backoff"),
     ]
     counted.instances_from(lambda: samples)
@@ -90,6 +90,8 @@ def test_instances_are_read_at_each_scrape() -> None:
     assert found("nsvisor_log_lost_lines_total", worker="web", instance="web-0") == 1
     assert found("nsvisor_worker_uptime_seconds", worker="web", instance="web-0") == 2.5
     assert found("nsvisor_worker_uptime_seconds", worker="web", instance="web-1") is None
+    assert found("nsvisor_worker_healthy", worker="web", instance="web-1") == 0
+    assert found("nsvisor_worker_healthy", worker="web", instance="web-0") is None
     assert found("nsvisor_worker_memory_bytes", worker="web", instance="web-1") is None  # neither cgroup nor process
     del samples[:]
     assert Scrape(counted)("nsvisor_instances", worker="db", state="backoff") is None

@@ -5,6 +5,7 @@ A file is mounted, not written into the root: that may be a directory of the hos
 
 from __future__ import annotations
 
+import _socket
 import errno
 import os
 import stat
@@ -31,7 +32,7 @@ LARGEST_PASSWD = 4 * 1024 * 1024
 def make(box: Box, kind: str, target: str, *arguments: str) -> str | None:
     """mount.file: `symlink` with its text; `dir` with a mode; `file` with a mode, its content and options.
 
-    `over`: a file, where there is one to be mounted over.
+    `over`: a file, where there is one to be mounted over. `socket`: one of the daemon's, bound there.
     """
     if kind == "over" and not _is_there(box, target):
         return "skipped"
@@ -44,9 +45,25 @@ def make(box: Box, kind: str, target: str, *arguments: str) -> str | None:
     parent, name = os.path.split(target)
     place = open_target(box.root_fd, parent, directory=True)
     try:
+        if kind == "socket":
+            _bind_socket(box, place, name)
+            return None
         return _symlink(place, name, arguments[0]) if kind == "symlink" else _directory(place, name, arguments[0])
     finally:
         os.close(place)
+
+
+def _bind_socket(box: Box, parent_fd: int, name: str) -> None:
+    """Whoever is in the sandbox may write to it. Bound here, it needs no way from here to the daemon's directories."""
+    given = box.channel.need("notify", name)
+    try:
+        os.fchdir(parent_fd)
+        _socket.socket(fileno=given).bind(name)
+        os.chmod(name, 0o666)  # noqa: S103
+    except OSError as error:
+        raise KernelError(error.errno or 0, "bind", name) from None
+    finally:
+        os.chdir("/")
 
 
 def _is_there(box: Box, target: str) -> bool:

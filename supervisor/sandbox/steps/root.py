@@ -1,5 +1,6 @@
 """The root file system, up to the pivot into it."""
 
+from supervisor.sandbox.notify import notify_steps
 from supervisor.sandbox.steps.locks import seal_steps
 from supervisor.sandbox.steps.masks import mask_steps, sysctl_steps
 from supervisor.sandbox.steps.mounts import api_steps, user_steps
@@ -22,6 +23,7 @@ def root_steps(worker: Worker, facts: HostFacts) -> list[Step]:
         *api_steps(worker, facts),
         *resolver_steps(worker, facts),
         *user_steps(worker),
+        *notify_steps(worker, facts),
         *secret_steps(worker, facts),
         *sysctl_steps(worker),
         *seal_steps(worker),
