@@ -32,7 +32,7 @@ fmt: .venv/.made ## format the code
 docs-check: .venv/.made ## check the docs: links, and that what they show loads
 	@$(BIN)/python -m pytest -q tests/test_docs.py
 
-bench: .venv/.made ## measure against bubblewrap (about two minutes; see bench/README.md)
+bench: .venv/.made ## measure against peers (about three minutes; see bench/README.md)
 	@$(BIN)/python bench/run.py
 
 clean: ## remove what make made

@@ -20,12 +20,13 @@ from supervisor.runtime.address_book import AddressBook
 from supervisor.runtime.bridge import remove_unused, sweep
 from supervisor.runtime.directories import DirectoryError, private_directory
 from supervisor.runtime.fleet import FleetRuntime
+from supervisor.runtime.fleet_samples import samples
 from supervisor.runtime.id_book import IdBook
-from supervisor.runtime.keeper_link import AdoptionError, KeeperGoneError
+from supervisor.runtime.keeper_errors import AdoptionError, KeeperGoneError
 from supervisor.runtime.keepers import Keepers
 from supervisor.runtime.lock import LockedError, lock
-from supervisor.runtime.sd_notify import Notifier
 from supervisor.runtime.record_log import RecordLog
+from supervisor.runtime.sd_notify import Notifier
 from supervisor.runtime.services import Services
 from supervisor.runtime.state import InstanceState, StateFile
 from supervisor.spec import paths
@@ -147,7 +148,7 @@ class Daemon:
             pids=lambda name: fleet.pids(name),  # noqa: PLW0108  (the fleet is made after this)
         )
         fleet = FleetRuntime(self._spec, services, self._read_config, partial(self._follow, services), self._notifier)
-        METRICS.instances_from(fleet.samples)
+        METRICS.instances_from(lambda: samples(fleet.instances.values()))
         nursery.start_soon(self._obey, signals, fleet)
         await self._listen(nursery, fleet, socket)
         self._metrics = MetricsServer(fleet, lambda: fleet.spec.supervisor.metrics.listen)

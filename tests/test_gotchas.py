@@ -28,7 +28,7 @@ from supervisor.kernel import clone, interface, mounts, process
 from supervisor.nsinit.box import Box
 from supervisor.nsinit.operations import process as operations
 from supervisor.nsinit.operations import root
-from supervisor.runtime import bridge_devices, incarnation
+from supervisor.runtime import bridge_devices, output_readers
 from supervisor.runtime.capture import FLOOD_BYTES, MOST_LARGE, READ_BYTES, open_pipes, unread_bytes
 from supervisor.runtime.keeper_process import scope_command
 from supervisor.runtime.probe_lines import bounded_search
@@ -185,8 +185,8 @@ def test_a_reaper_must_not_blur_the_exit_status(keeper: Keeper) -> None:
 async def test_a_grandchild_holds_the_output_pipe() -> None:
     """The wait for the pipe's end, which never comes here, is bounded."""
     started = trio.current_time()
-    await incarnation.Incarnation._drain(None, [trio.Event()])  # type: ignore[arg-type]
-    assert 0 < trio.current_time() - started < incarnation.DRAIN_S + 5
+    await output_readers.drained([trio.Event()])
+    assert 0 < trio.current_time() - started < output_readers.DRAIN_S + 5
 
 
 def test_a_pipe_without_a_reader_kills_the_worker(who: Who, folder: Folder) -> None:

@@ -40,27 +40,37 @@ def command(settings: Settings, as_json: bool) -> int:
             say(f"cannot use the configuration: {_count(len(error.problems), 'problem')}")
         return 1
     if as_json:
-        print_json({"ok": True, "problems": [], "files": fleet.files, "workers": list(fleet.workers)})
+        print_json(
+            {
+                "ok": True,
+                "problems": [],
+                "files": fleet.files,
+                "workers": list(fleet.workers),
+                "warnings": warnings(fleet),
+            }
+        )
     else:
-        for line in summary(fleet):
+        warned = warnings(fleet)
+        for line in summary(fleet, len(warned)):
             print(line)
-        for line in warnings(fleet):
+        for line in warned:
             say(f"warning: {line}")
     return 0
 
 
-def summary(fleet: "Fleet") -> list[str]:
-    """The files, and how much is in them."""
+def summary(fleet: "Fleet", warned: int) -> list[str]:
+    """The files, how much is in them, and what came of it."""
     instances = sum(worker.instances for worker in fleet.workers.values())
     files = ", ".join(fleet.files)
-    return [f"{files}: {_count(len(fleet.workers), 'worker')}, {_count(instances, 'instance')}: no problem found"]
+    found = f"no error, {_count(warned, 'warning')}" if warned else "no problem found"
+    return [f"{files}: {_count(len(fleet.workers), 'worker')}, {_count(instances, 'instance')}: {found}"]
 
 
 def warnings(fleet: "Fleet") -> list[str]:
-    """What is allowed and yet hardly meant."""
-    found = []
-    if not fleet.workers:
-        found.append("no worker is configured")
+    """What is allowed and yet hardly meant, and what will hardly work on this machine."""
+    from supervisor.spec import advice  # noqa: PLC0415
+
+    found = [str(problem) for problem in advice.warnings(fleet)]
     for name, worker in fleet.workers.items():
         if worker.ready.kind == "started" and any(name in other.requires for other in fleet.workers.values()):
             found.append(f"worker.{name}.ready: others require it, and it counts as ready as soon as it is started")

@@ -37,7 +37,7 @@ OURS, NOT_EXECUTABLE, NOT_FOUND, TIMED_OUT, BY_SIGNAL = 125, 126, 127, 124, 128
 @click.option("--keep-id", is_flag=True, help="Map the subordinate ids of /etc/subuid too, by newuidmap.")
 @click.option("--net", metavar="MODE", help="none (loopback, the default), host, pasta, bridge, pid:N or path:FILE.")
 @click.option("--publish", multiple=True, metavar="PORT", help="With --net pasta: [HOST_IP:]HOST_PORT[:PORT][/udp].")
-@click.option("--dns", multiple=True, metavar="ADDRESS", help="With --net pasta or bridge: a name server. Default: the host's.")
+@click.option("--dns", multiple=True, metavar="ADDRESS", help="A name server of pasta or bridge. Default: the host's.")
 @click.option("--join", multiple=True, metavar="NS=TARGET", help="Join a namespace: network=pid:N, uts=path:FILE, …")
 @click.option("--keep-ns", multiple=True, metavar="NS", help="Keep the caller's namespace of this kind; no new one.")
 @click.option("--cap", multiple=True, metavar="CAP", help="Keep a capability. Default: none.")

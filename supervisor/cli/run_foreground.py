@@ -16,7 +16,7 @@ from supervisor.host.facts import gather
 from supervisor.runtime import address_book
 from supervisor.runtime.foreground import Extras, Outcome, run_foreground
 from supervisor.runtime.id_book import borrow
-from supervisor.runtime.keeper_link import KeeperGoneError
+from supervisor.runtime.keeper_errors import KeeperGoneError
 from supervisor.runtime.sigsys import explain_sigsys
 from supervisor.runtime.terminal import Terminal
 from supervisor.sandbox.hints import hint
@@ -77,7 +77,7 @@ def run(worker: Worker, extras: Extras, *, log_phases: bool, as_json: bool) -> i
         return TIMED_OUT
     if outcome.status is not None and outcome.status.signal == "SIGSYS":
         call, text = trio.run(explain_sigsys, time.time(), plan, facts)
-        print(f"killed by a seccomp filter{f': {call}' if call else ''}", file=sys.stderr)
+        print(f"killed by a seccomp filter: {call}" if call else "killed by SIGSYS", file=sys.stderr)
         if outcome.record.failure is None:  # else it has its own
             _print_hint(text)
     return _status(outcome)

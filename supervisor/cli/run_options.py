@@ -60,6 +60,8 @@ def worker_options(given: Given, environ: Mapping[str, str]) -> OptionSource:
             if index == 0:
                 options.put(path, [], written)
             options.add(path, _id_or_word(name, word), written)
+    if given["auto_id"] and given["keep_id"]:
+        raise option_error("--auto-id", "takes the place of --keep-id")
     if given["auto_id"] or given["keep_id"]:
         options.put(("id_map",), *(("auto", "--auto-id") if given["auto_id"] else ("keep-id", "--keep-id")))
     if given["no_init"]:

@@ -11,7 +11,7 @@ from supervisor.control.fleet_surface import FleetSurface
 from supervisor.control.models import Accepted, KillRequest, Names, ReloadRequest, WaitRequest, WaitResult
 from supervisor.control.routes import Context, json_response, read_body, until_disconnect
 from supervisor.policy.restart import LIVE, State
-from supervisor.runtime.instance import CannotPause
+from supervisor.runtime.pausing import CannotPause
 
 BY = "operator"
 MAX_WAIT_S = 366 * 24 * 3600.0

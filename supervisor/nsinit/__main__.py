@@ -10,6 +10,6 @@ if __name__ == "__main__":
     from supervisor.nsinit.sealed import execute_sealed
 
     execute_sealed()
-    from supervisor.nsinit.keeper import main
+    from supervisor.nsinit.keeper_main import main
 
     main(sys.argv[2:])

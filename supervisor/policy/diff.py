@@ -89,15 +89,22 @@ def _shown(key: str, values: dict[str, str]) -> str | None:
 
 
 def _flat(spec: Worker | Supervisor) -> dict[str, str]:
-    """Dotted keys to values as JSON; a list is one value."""
+    """Dotted keys to values as JSON; a list is one value. What says nothing is left out, in a list's tables too."""
     found: dict[str, str] = {}
+
+    def said(value: object) -> object:
+        if isinstance(value, list | tuple):
+            return [said(item) for item in value]
+        if isinstance(value, dict):
+            return {key: item for key, item in value.items() if item is not None and item is not False and item != ()}
+        return value
 
     def walk(prefix: str, table: dict[str, object]) -> None:
         for key, value in table.items():
             if isinstance(value, dict):
                 walk(f"{prefix}{key}.", value)
-            else:
-                found[f"{prefix}{key}"] = msgspec.json.encode(value).decode()
+            elif value is not None:
+                found[f"{prefix}{key}"] = msgspec.json.encode(said(value)).decode()
 
     top: dict[str, object] = msgspec.to_builtins(spec)
     walk("", {key: value for key, value in top.items() if not (isinstance(spec, Worker) and key in FLEET_KEYS)})

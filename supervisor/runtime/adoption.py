@@ -7,13 +7,14 @@ from collections.abc import Mapping
 import trio
 
 from supervisor.policy.restart import LIVE, Exited, Restart, State
-from supervisor.runtime import pasta
+from supervisor.runtime import notify_socket, pasta
+from supervisor.runtime.child import Child
 from supervisor.runtime.execution import PART, PROBE
 from supervisor.runtime.incarnation import Incarnation
 from supervisor.runtime.instance import Instance
-from supervisor.runtime.keeper_link import HeldWorker, KeeperLink
+from supervisor.runtime.keeper_greeting import HeldWorker
+from supervisor.runtime.keeper_link import KeeperLink
 from supervisor.runtime.kill import kill_tree
-from supervisor.runtime.launcher import Child
 from supervisor.runtime.services import Services
 from supervisor.runtime.state import InstanceState, digest
 from supervisor.spec.records import Cause, ExitRecord
@@ -52,7 +53,7 @@ async def adopt(
         if name in alive:
             incarnation = instance.incarnation = Incarnation(instance, number)
             instance.monitor.restore(state.health, state.said)
-            instance.paused_at = state.paused_at  # its cgroup has the last word
+            instance.pausing.since = state.paused_at  # its cgroup has the last word
             incarnation.adopt(alive[name], keeper, state.started_at, state.exec_at)  # before the old deadline may fire
             services.nursery.start_soon(incarnation.resume, alive[name], helpers.get(alive[name].name))
         elif state.status.state in LIVE:  # the keeper that had it is gone, and with it the exit status
@@ -87,6 +88,8 @@ async def _end_stray(worker: HeldWorker, keeper: KeeperLink, services: Services)
             await child.exited()
     if cgroup is not None:
         await cgroup.finish()
+    for socket in worker.kept[2:]:
+        await notify_socket.drain(socket)
     await keeper.acknowledge(worker.name)
     child.close()
     for fd in worker.kept:

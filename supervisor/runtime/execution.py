@@ -13,11 +13,14 @@ import trio
 
 from supervisor.policy.restart import State
 from supervisor.runtime.cgroup import Cgroup
-from supervisor.runtime.incarnation import Incarnation, no_plan
-from supervisor.runtime.keeper_link import ExitStatus, KeeperGoneError
+from supervisor.runtime.child import Child, send_signal
+from supervisor.runtime.exit_status import ExitStatus
+from supervisor.runtime.incarnation import Incarnation
+from supervisor.runtime.keeper_errors import KeeperGoneError
 from supervisor.runtime.kill import kill_tree
-from supervisor.runtime.launcher import Child, LaunchOrder, launch, send_signal
-from supervisor.runtime.setup_record import SetupRecord
+from supervisor.runtime.launch_order import LaunchOrder
+from supervisor.runtime.launcher import launch
+from supervisor.runtime.setup_record import SetupRecord, no_plan
 from supervisor.sandbox.exec_plan import Command, compile_exec
 from supervisor.sandbox.ids import PlanError
 from supervisor.sandbox.steps.cgroup import cgroup_steps

@@ -17,10 +17,14 @@ from supervisor.kernel.process import PR_SET_PDEATHSIG, prctl
 from supervisor.runtime.bridge import remove_unused
 from supervisor.runtime.cgroup import Figures
 from supervisor.runtime.cgroup_tree import NO_TREE, SCOPE, prepare
-from supervisor.runtime.keeper_link import ExitStatus, KeeperGoneError, KeeperLink
+from supervisor.runtime.child import Child, send_signal
+from supervisor.runtime.exit_status import ExitStatus
+from supervisor.runtime.keeper_errors import KeeperGoneError
+from supervisor.runtime.keeper_link import KeeperLink
 from supervisor.runtime.keeper_process import scope_command, start_keeper
 from supervisor.runtime.kill import kill_tree
-from supervisor.runtime.launcher import Child, LaunchOrder, launch, send_signal
+from supervisor.runtime.launch_order import LaunchOrder
+from supervisor.runtime.launcher import launch
 from supervisor.runtime.network import Network
 from supervisor.runtime.secrets import answer_secrets
 from supervisor.runtime.setup_record import SetupRecord

@@ -6,8 +6,11 @@ from contextlib import suppress
 
 import trio
 
-from supervisor.runtime.keeper_link import ExitStatus, HeldWorker, KeeperGoneError, KeeperLink, Refused
-from supervisor.runtime.launcher import Child, send_signal
+from supervisor.runtime.child import Child, send_signal
+from supervisor.runtime.exit_status import ExitStatus
+from supervisor.runtime.keeper_errors import KeeperGoneError, Refused
+from supervisor.runtime.keeper_greeting import HeldWorker
+from supervisor.runtime.keeper_link import KeeperLink
 
 READ_BYTES = 4096
 LONGEST_LINE = 4096  # more is cut into several

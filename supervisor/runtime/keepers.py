@@ -9,7 +9,9 @@ from contextlib import suppress
 import trio
 
 from supervisor.runtime import cgroup_tree, keeper_process
-from supervisor.runtime.keeper_link import AdoptionError, HeldWorker, KeeperGoneError, KeeperLink
+from supervisor.runtime.keeper_errors import AdoptionError, KeeperGoneError
+from supervisor.runtime.keeper_greeting import HeldWorker
+from supervisor.runtime.keeper_link import KeeperLink
 from supervisor.telemetry.bus import EventBus
 
 STARTS = 3  # in a row, before a launch is told that no keeper will live

@@ -7,7 +7,7 @@ from contextlib import suppress
 import psutil
 
 from supervisor.runtime.cgroup import Cgroup
-from supervisor.runtime.launcher import Child, send_signal
+from supervisor.runtime.child import Child, send_signal
 
 
 def kill_tree(child: Child, *, own_pid_namespace: bool, cgroup: Cgroup | None = None) -> None:

@@ -109,6 +109,7 @@ class LogSink:
         try:
             while self._queue:
                 file, block, raw_bytes = self._next()
+                self.waiters.unpark_all()
                 began = time.monotonic()
                 try:
                     kept = await trio.to_thread.run_sync(file.write, block, limiter=limiter)
@@ -118,7 +119,6 @@ class LogSink:
                     raise
                 self._account(file, (block,), raw_bytes, kept)
                 self._note_time(began)
-                self.waiters.unpark_all()
         finally:  # where the daemon leaves, the rest is written at once
             while self._queue:
                 file, block, raw_bytes = self._next()

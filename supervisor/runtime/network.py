@@ -8,9 +8,11 @@ import trio
 
 from supervisor.runtime import pasta
 from supervisor.runtime.bridge import Port
+from supervisor.runtime.child import Child
+from supervisor.runtime.exit_status import ExitStatus
 from supervisor.runtime.helper import Helper
-from supervisor.runtime.keeper_link import ExitStatus, HeldWorker, KeeperLink
-from supervisor.runtime.launcher import Child
+from supervisor.runtime.keeper_greeting import HeldWorker
+from supervisor.runtime.keeper_link import KeeperLink
 from supervisor.sandbox.steps.bridge import inner_name
 from supervisor.sandbox.steps.network import forwards_dns
 from supervisor.spec.facts import HostFacts

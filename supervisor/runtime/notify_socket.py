@@ -19,6 +19,7 @@ MESSAGE_BYTES = 4096
 MOST_FDS = 253  # of one message (SCM_MAX_FD): what finds no room is closed by the kernel, and by this thread
 AT_ONCE = 16  # messages, then others get their turn
 PAUSE_S = 0.05  # after so many: a worker that says more waits for us, its queue is full
+STUCK_S = 0.1  # a thread that took a message, and has not come back since, is left to what came with it
 GENERATIONS = 64  # of ancestors are looked at
 _CREDENTIALS = struct.Struct("iII")  # pid, uid, gid: unix(7)
 
@@ -89,6 +90,31 @@ def _close(fds: list[int]) -> None:
     with suppress(IndexError):  # another thread may be at it
         while True:
             os.close(fds.pop())
+
+
+async def drain(fd: int) -> None:
+    """Let nobody write to it any more, and throw away what was not read.
+
+    Else the last to close it closes the descriptors in it, too, and waits as long as their sender likes: the keeper.
+    """
+    empty = trio.Event()
+    token = trio.lowlevel.current_trio_token()
+    whole = socket.socket(fileno=fd)
+    whole.shutdown(socket.SHUT_RD)
+    whole.detach()
+
+    def discard(one: socket.socket) -> None:
+        with one, suppress(OSError):  # EAGAIN
+            while True:
+                one.recv(1, socket.MSG_DONTWAIT)  # no room for descriptors: the kernel closes them, in this thread
+        with suppress(trio.RunFinishedError):
+            token.run_sync_soon(empty.set)
+
+    while not empty.is_set():
+        with suppress(OSError):  # EMFILE, for now
+            threading.Thread(target=discard, args=(socket.socket(fileno=os.dup(fd)),), daemon=True).start()
+        with trio.move_on_after(STUCK_S):
+            await empty.wait()
 
 
 def parse(data: bytes) -> dict[str, str]:

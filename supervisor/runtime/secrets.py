@@ -12,7 +12,8 @@ from collections.abc import Mapping
 
 import trio
 
-from supervisor.runtime.launcher import Answer, Child
+from supervisor.runtime.child import Child
+from supervisor.runtime.launch_order import Answer
 from supervisor.spec.instances import for_instance
 from supervisor.spec.model import Secret, Worker
 

@@ -81,6 +81,11 @@ class SetupRecord:
         now = time.monotonic_ns()
         return self.fail(Step(error.phase, error.detail), now, now, error.errno_name, "", str(error))
 
+    def fail_call(self, step: Step, errno_name: str, syscall: str, message: str) -> PhaseRecord:
+        """Record a call of the daemon's own that failed just now, as the failure of the phase it was for."""
+        now = time.monotonic_ns()
+        return self.fail(step, now, now, errno_name, syscall, message)
+
     def fail_unfinished(self, *, errno_name: str, message: str) -> PhaseRecord:
         """Record the phase that was running when the process died (its signal as errno_name) or the time was over."""
         now = time.monotonic_ns()
@@ -119,6 +124,19 @@ class SetupRecord:
         )
         self.phases.append(record)
         return record
+
+
+def no_plan(instance: str, error: PlanError) -> Plan:
+    """What stands for a plan that could not be made: the phase that it was about."""
+    return Plan(
+        instance=instance,
+        steps=(Step(error.phase, error.detail),),
+        joins=(),
+        new_user=False,
+        new_pid=False,
+        uid_map=(),
+        gid_map=(),
+    )
 
 
 def _root(plan: Plan) -> str | None:

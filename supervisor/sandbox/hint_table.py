@@ -172,7 +172,7 @@ TABLE: dict[str, dict[str, Row]] = {
             "namei -l {detail}",
         ),
         "EPERM": (
-            "The mount carries a restriction (ro, nosuid, nodev, noexec) that only its owner may clear.",
+            "The mount's restrictions (ro, nosuid, nodev, noexec) and kind of access times are its owner's to change.",
             "findmnt -no OPTIONS -T {detail}",
         ),
         "EINVAL": (

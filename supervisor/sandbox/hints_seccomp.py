@@ -26,6 +26,6 @@ TABLE: dict[str, dict[str, tuple[str, str | None]]] = {
     },
 }
 DIED = (
-    "A seccomp filter killed it for a system call: that of security.seccomp, or one of its own. "
+    "SIGSYS is what a seccomp filter kills with, that of security.seccomp or one of its own, if nobody sent it. "
     "Try: sudo journalctl -k --grep type=1326 (syscall=NUMBER)"
 )

@@ -24,7 +24,10 @@ _INDEXED = {("command",), ("env",), ("health", "command"), ("ready", "command"),
             *(("mounts", key) for key in ("source", "upper", "work"))}  # fmt: skip
 
 # Keys that are looked for where they are not, and what the string means that is written in a table's place.
-_ELSEWHERE = {("namespaces", "network"): "network.mode", ("namespaces", "net"): "network.mode"}
+_ELSEWHERE: dict[tuple[str, ...], str] = {
+    ("namespaces", "network"): "network.mode",
+    ("namespaces", "net"): "network.mode",
+}
 _FIRST_KEYS = {"rootfs": "kind", "network": "mode", "ready": "kind", "health": "kind",
                "restart": "policy", "log": "sink"}  # fmt: skip
 

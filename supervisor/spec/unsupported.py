@@ -9,36 +9,17 @@ from collections.abc import Mapping
 Path = tuple[str, ...]
 
 
-def _keys(table: str, names: str) -> frozenset[Path]:
-    return (
-        frozenset((*table.split("."), name) for name in names.split())
-        if table
-        else frozenset((name,) for name in names.split())
-    )
-
-
-KEYS: frozenset[Path] = (
-    _keys("", "metrics")
-    | _keys("supervisor", "state_dir runtime_dir journal")
-    | _keys(
-        "worker",
-        "tty stdin publish metrics",
-    )
-    | _keys("worker.rootfs", "keep")
-    | _keys("worker.security", "seccomp")
-    | _keys(
-        "worker.limits",
-        "required limits_required",
-    )
-    | _keys("worker.restart", "standby")
-    | _keys("worker.mounts", "gid propagation")
+KEYS: frozenset[Path] = frozenset(
+    {
+        ("supervisor", "state_dir"),
+        ("supervisor", "runtime_dir"),
+        ("worker", "tty"),
+        ("worker", "stdin"),
+        ("worker", "restart", "standby"),
+    }
 )
 
-VALUES: Mapping[Path, frozenset[object]] = {
-    ("worker", "init"): frozenset({"static"}),
-    ("worker", "mounts", "type"): frozenset({"secret", "mask", "readonly"}),
-    ("worker", "mounts", "options"): frozenset({"create"}),
-}
+VALUES: Mapping[Path, frozenset[object]] = {("worker", "init"): frozenset({"static"})}
 
 
 def key(path: Path) -> bool:

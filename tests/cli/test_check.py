@@ -34,13 +34,24 @@ def test_good_configuration(config: Path, capsys: pytest.CaptureFixture[str]) ->
     config.write_text(GOOD, encoding="utf-8")
     assert main(["--config", str(config), "check"]) == 0
     out, err = capsys.readouterr()
-    assert out == f"{config}: 2 workers, 3 instances: no problem found\n"
+    assert out == f"{config}: 2 workers, 3 instances: no error, 2 warnings\n"
     assert err.splitlines() == [
         "warning: worker.db.ready: others require it, and it counts as ready as soon as it is started",
         "warning: worker.web.stop.signal: SIGKILL leaves it no chance to put things in order",
     ]
     assert main(["--config", str(config), "check", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["workers"] == ["db", "web"]
+
+
+def test_what_will_hardly_work_here_is_a_warning(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (config.parent / "data-0").mkdir()
+    mounts = 'mounts = [{ type = "bind", source = "data-{index}", target = "/data" }]'
+    config.write_text(f'[worker.w]\ncommand = ["true"]\ninstances = 2\n{mounts}\n', encoding="utf-8")
+    assert main(["--config", str(config), "check"]) == 0
+    said = f'{config}:4: worker.w.mounts[0].source = "{config.parent}/data-1": does not exist'
+    assert capsys.readouterr().err == f"warning: {said}\n"
+    assert main(["--config", str(config), "check", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["warnings"] == [said]
 
 
 def test_all_problems_one_per_line(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

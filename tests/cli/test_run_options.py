@@ -29,6 +29,7 @@ from supervisor.cli.main import main
         (["--uid-map", "0:0"], "--uid-map 0:0: "),
         (["--root", "kind=dir", "--writable"], "--root kind=dir: takes the place of --writable"),
         (["--rootfs", "/", "--root", "kind=tmpfs"], "--root kind=tmpfs: takes the place of --rootfs"),
+        (["--keep-id", "--auto-id"], "--auto-id: takes the place of --keep-id"),
         (["--pass-fd", "1"], "--pass-fd 1: the standard streams are passed on anyway; allowed:"),
         (["--pass-fd", "77"], "--pass-fd 77: no such descriptor is open; allowed:"),
         (["--status-fd", "-1"], "--status-fd -1: "),
@@ -36,7 +37,7 @@ from supervisor.cli.main import main
         (["--time-limit", "0"], "--time-limit 0: no time at all; allowed:"),
         (["--env", "NOT_THERE"], "--env NOT_THERE: no such variable here; NAME=VALUE sets one"),
         (["--worker", "moon"], "cannot find a configuration"),
-        (["--bundle", "/nowhere"], "/nowhere/config.json: cannot read: No such file or directory"),
+        (["--bundle", "/nowhere"], "--bundle /nowhere: path: config.json: cannot read: No such file or directory"),
     ],
 )
 def test_a_mistake_is_told_by_the_option(

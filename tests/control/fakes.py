@@ -18,7 +18,7 @@ from supervisor.host.facts import gather
 from supervisor.policy.diff import FleetDiff
 from supervisor.policy.health import Health, Said
 from supervisor.policy.restart import IllegalMove, Kill, State, Status
-from supervisor.runtime.instance import CannotPause
+from supervisor.runtime.pausing import CannotPause
 from supervisor.sandbox.plan import Plan, compile_plan
 from supervisor.spec.errors import ConfigError, Problem
 from supervisor.spec.model import Fleet, Worker, instance_names

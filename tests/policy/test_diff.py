@@ -54,6 +54,15 @@ def test_keys_are_spelled_as_in_the_file() -> None:
     assert change.relaunch
 
 
+def test_what_is_not_written_is_not_shown() -> None:
+    old, new = worker("w"), worker("w", hostname="box", mounts=(Mount("tmpfs", "/tmp", size_bytes=0, options=("ro",)),))
+    (change,) = diff(fleet(old), fleet(new)).changed
+    assert change.keys == (
+        KeyChange("hostname", None, '"box"'),
+        KeyChange("mounts", "[]", '[{"type":"tmpfs","target":"/tmp","options":["ro"],"size":0}]'),
+    )
+
+
 def test_values_of_the_environment_are_not_shown() -> None:
     old, new = (
         worker("w", env={"KEEP": "1", "TOKEN": "old", "GONE": "x"}),

@@ -12,7 +12,8 @@ import trio
 from supervisor.host.facts import gather
 from supervisor.runtime.fleet import FleetRuntime
 from supervisor.runtime.instance import Instance
-from supervisor.runtime.keeper_link import HeldWorker, KeeperLink
+from supervisor.runtime.keeper_greeting import HeldWorker
+from supervisor.runtime.keeper_link import KeeperLink
 from supervisor.runtime.keepers import Keepers
 from supervisor.runtime.sd_notify import Notifier
 from supervisor.runtime.services import Services

@@ -141,14 +141,14 @@ async def test_a_slow_file_blocks_its_worker_and_nobody_else(tmp_path: Path, mon
             with trio.fail_after(20):
                 while not writer.is_full:  # noqa: ASYNC110
                     await trio.sleep(0.001)
-                held = writer.read_bytes
-                for _ in range(20):  # others go on
+                for _ in range(50):  # others go on
                     await trio.sleep(0.001)
-            assert thread.is_alive()
-            assert held == writer.read_bytes < 4 * log_sink.QUEUE_BYTES
+            left = thread.is_alive(), writer.read_bytes
             disk.leave.release(1000)
         thread.join()
     writer.close()
+    assert left[0]
+    assert left[1] < 3 * log_sink.QUEUE_BYTES
     assert written(tmp_path, "stdout") == b"".join(lines)
     assert writer.lost_bytes == 0
     assert [name for name, _ in events(bus)] == []

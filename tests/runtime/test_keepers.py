@@ -9,7 +9,8 @@ import trio
 import trio.lowlevel
 
 from supervisor.runtime import keeper_process, keepers
-from supervisor.runtime.keeper_link import AdoptionError, KeeperBusyError, KeeperGoneError, KeeperLink
+from supervisor.runtime.keeper_errors import AdoptionError, KeeperBusyError, KeeperGoneError
+from supervisor.runtime.keeper_link import KeeperLink
 from supervisor.runtime.keepers import Keepers
 from supervisor.telemetry.bus import EventBus
 from supervisor.wire import PROTOCOL, pack

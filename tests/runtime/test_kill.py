@@ -7,9 +7,9 @@ import time
 import psutil
 import pytest
 
+from supervisor.runtime.child import Child
 from supervisor.runtime.keeper_link import KeeperLink
 from supervisor.runtime.kill import kill_tree
-from supervisor.runtime.launcher import Child
 from tests.runtime.fleets import descriptors
 
 TREE = """

@@ -11,9 +11,11 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from supervisor.runtime.child import Child, send_signal
 from supervisor.runtime.fleet import FleetRuntime
-from supervisor.runtime.keeper_link import KeeperGoneError
-from supervisor.runtime.launcher import Child, LaunchOrder, launch, send_signal
+from supervisor.runtime.keeper_errors import KeeperGoneError
+from supervisor.runtime.launch_order import LaunchOrder
+from supervisor.runtime.launcher import launch
 from supervisor.runtime.setup_record import SetupRecord
 from supervisor.sandbox.plan import compile_plan
 from supervisor.spec.records import PhaseRecord

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from supervisor.runtime.launcher import Child
+from supervisor.runtime.child import Child
 from supervisor.runtime.secrets import LARGEST_BYTES, SEALS, answer_secrets
 from supervisor.spec.model import Secret, Worker
 from tests.runtime.fleets import descriptors

@@ -32,7 +32,7 @@ def test_namespaces_then_what_the_worker_is_made_of() -> None:
     own = compile_plan(WEB, 1, FACTS)
     for phase in ("cap.bound", "id.user", "cap.drop", "fd.close", "lock.seccomp", "cwd.enter"):
         assert arguments(plan, phase) == arguments(own, phase)
-    assert not (plan.new_user or plan.new_pid or plan.uid_map)
+    assert (plan.new_user, plan.new_pid, plan.uid_map) == (False, False, ())
 
 
 def test_the_commands_words_are_taken_as_they_are_and_the_workers_environment_is_kept() -> None:

@@ -1,0 +1,40 @@
+"""One poll(2), and what is to be done for each descriptor."""
+
+from __future__ import annotations
+
+import select
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Watch:
+    """Descriptors and their actions."""
+
+    def __init__(self) -> None:
+        self._poll = select.poll()
+        self._actions: dict[int, Callable[[], None]] = {}
+
+    def add(self, fd: int, action: Callable[[], None]) -> None:
+        """Do this whenever there is something to read, or the other end is closed."""
+        self._poll.register(fd, select.POLLIN)
+        self._actions[fd] = action
+
+    def remove(self, fd: int) -> None:
+        """Before the descriptor is closed."""
+        self._poll.unregister(fd)
+        del self._actions[fd]
+
+    def for_room(self, fd: int, *, wanted: bool) -> None:
+        """Whether to act when there is room to write, too."""
+        self._poll.modify(fd, select.POLLIN | (select.POLLOUT if wanted else 0))
+
+    def turn(self, timeout_ms: int | None) -> bool:
+        """Wait and act once; false where nothing happened in time."""
+        events = self._poll.poll(timeout_ms)
+        for fd, _ in events:
+            action = self._actions.get(fd)
+            if action is not None:  # else an earlier action of this round closed it
+                action()
+        return bool(events)

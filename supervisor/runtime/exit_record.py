@@ -1,0 +1,64 @@
+"""How an incarnation ended, as the record that its instance keeps."""
+
+import time
+
+from msgspec.structs import replace
+
+from supervisor.runtime.cgroup import Figures, with_figures
+from supervisor.runtime.exit_status import ExitStatus
+from supervisor.runtime.setup_record import SetupRecord
+from supervisor.runtime.sigsys import explain_sigsys
+from supervisor.sandbox.plan import Plan
+from supervisor.spec.facts import HostFacts
+from supervisor.spec.records import Cause, ExitRecord
+
+
+def failed_launch(record: SetupRecord, stderr_tail: tuple[str, ...]) -> ExitRecord:
+    """It never was: the phase that failed."""
+    failure = record.failure
+    return ExitRecord(
+        incarnation=record.incarnation,
+        cause="setup-timeout" if failure is not None and failure.outcome == "pending" else "setup",
+        ended_at=time.time(),
+        phase=failure.phase if failure else None,
+        errno=failure.errno if failure else None,
+        hint=failure.hint if failure else None,
+        stderr_tail=stderr_tail,
+    )
+
+
+async def ended(
+    number: int,
+    status: ExitStatus | None,
+    exec_at: float | None,
+    network_failed: str | None,
+    stderr_tail: tuple[str, ...],
+    plan: Plan | None,
+    facts: HostFacts,
+) -> ExitRecord:
+    """It has run. exec_at: CLOCK_MONOTONIC; network_failed: why it was killed; plan: None where it was adopted."""
+    cause: Cause = "unknown" if status is None else "signal" if status.signal else "exit"
+    if status is not None and network_failed is not None:
+        cause = "network"
+    record = ExitRecord(
+        incarnation=number,
+        cause=cause,
+        ended_at=time.time(),
+        uptime_s=time.monotonic() - exec_at if exec_at is not None else 0.0,
+        code=status.code if status else None,
+        signal=status.signal if status else None,
+        core_dumped=status.core_dumped if status else False,
+        reason=network_failed,
+        stderr_tail=stderr_tail,
+    )
+    if record.signal == "SIGSYS":
+        call, hint = await explain_sigsys(record.ended_at, plan, facts)
+        record = replace(record, syscall=call, hint=hint)
+    return record
+
+
+def with_usage(record: ExitRecord, status: ExitStatus | None, figures: Figures) -> ExitRecord:
+    """With what it has used, by its first process's status and by its cgroup."""
+    if status is not None:
+        record = replace(record, rusage=status.rusage)
+    return with_figures(record, figures)
