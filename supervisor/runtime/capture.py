@@ -56,10 +56,12 @@ async def capture(fd: int, stream: Stream, writer: OutputWriter) -> None:
             if not chunk:
                 break
             writer.feed(stream, chunk)
+            size_bytes = len(chunk)
+            del chunk  # else each waiting task keeps its own, and what the next ones are read into is in no CPU's cache
             if writer.is_full:
                 await writer.room()
-            pipe.fit(len(chunk))
-            taken += len(chunk)
+            pipe.fit(size_bytes)
+            taken += size_bytes
             if taken >= TURN_BYTES:
                 await trio.lowlevel.checkpoint()
                 taken = 0

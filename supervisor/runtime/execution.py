@@ -33,6 +33,7 @@ PART = "exec-"  # of the name in the keeper
 PROBE = "probe-"  # the same, of a probe: nobody's client, told by what it finds, in a cgroup of its own
 HANGUP_GRACE_S = 1.0  # between SIGHUP and SIGKILL
 LAST_BREATH_S = 0.1
+MOST_EARLY = 64  # signals
 PIDFD_SIGNAL_PROCESS_GROUP = 4  # Linux 6.9
 UP = (State.RUNNING, State.READY)
 
@@ -76,6 +77,7 @@ class Execution:
         self.incarnation = current.number
         self.child: Child | None = None
         self.why: str | None = None  # it did not end by itself
+        self._early: list[int] = []  # signals that came before the keeper's answer: the command may run already
         self._current: Incarnation = current
         self._worker_pidfd = os.dup(current.child.pidfd)
         self._worker_ended = trio.Event()
@@ -162,6 +164,9 @@ class Execution:
         self.child = child
         if self.why is not None:
             kill_tree(child, own_pid_namespace=False)
+        for number in self._early:
+            send_signal(child.pidfd, number)
+        self._early.clear()
 
     def _pids(self, name: str) -> tuple[int, int]:
         current = self._current
@@ -220,9 +225,11 @@ class Execution:
             kill_tree(self.child, own_pid_namespace=False)
 
     def signal(self, number: int) -> None:
-        """Send a signal to the command."""
+        """Send a signal to the command, as soon as there is one."""
         if self.child is not None:
             send_signal(self.child.pidfd, number)
+        elif len(self._early) < MOST_EARLY:
+            self._early.append(number)
 
     async def hang_up(self) -> None:
         """End it, for its client has gone: SIGHUP to its process group, then SIGKILL to it and all below it."""

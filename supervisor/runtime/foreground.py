@@ -93,7 +93,8 @@ async def run_foreground(
                 cgroup = tree.cgroup("run#1")
                 nursery.start_soon(link.run)
                 children: list[Child] = []
-                nursery.start_soon(_forward, signals, children, terminal)
+                early: list[int] = []  # signals before the keeper's answer: the command may run already
+                nursery.start_soon(_forward, signals, children, early, terminal)
                 network = Network(worker, 0, facts, nursery, _Listener(children))
                 order = LaunchOrder(
                     plan=plan,
@@ -104,7 +105,7 @@ async def run_foreground(
                     keep=[],
                     timeout_s=worker.setup_timeout_s,
                     on_phase=on_phase,
-                    on_child=partial(_is_born, children, extras),
+                    on_child=partial(_is_born, children, early, extras),
                     on_terminal=terminal.take if terminal is not None else None,
                     needs={
                         "secret": answer_secrets(worker, extras.index, environ),
@@ -158,8 +159,10 @@ async def _start_keeper(environ: Mapping[str, str], *, in_scope: bool) -> "tuple
             return process, link
 
 
-def _is_born(children: list[Child], extras: Extras, child: Child) -> None:
+def _is_born(children: list[Child], early: list[int], extras: Extras, child: Child) -> None:
     children.append(child)
+    for number in early:
+        send_signal(child.pidfd, number)
     _write(extras, {"pid": child.pid})
 
 
@@ -215,7 +218,9 @@ def _say_failure(event: str, _level: str, **fields: object) -> None:
     print(f"{event}: {fields['error']}", file=sys.stderr)
 
 
-async def _forward(signals: AsyncIterator[int], children: list[Child], terminal: Terminal | None) -> None:
+async def _forward(
+    signals: AsyncIterator[int], children: list[Child], early: list[int], terminal: Terminal | None
+) -> None:
     async for number in signals:
         if number == signal.SIGWINCH and terminal is not None:
             terminal.resize()
@@ -223,6 +228,8 @@ async def _forward(signals: AsyncIterator[int], children: list[Child], terminal:
             send_signal(children[0].pidfd, number)
         elif number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
             os._exit(128 + number)  # nothing was forked: the keeper finds its connection closed and leaves
+        else:
+            early.append(number)
 
 
 def _no_workers(name: str) -> tuple[int, int]:
