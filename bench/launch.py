@@ -16,6 +16,9 @@ command    = ["/stamp", "/bench/fifo"]
 autostart  = false
 rootfs     = {{ kind = "dir", path = "{root}" }}
 namespaces = {{ user = true, pid = true, mount = true, uts = true, ipc = true, cgroup = false }}
+masked_paths = []
+readonly_paths = []
+security = {{ seccomp = "off", nested_userns = true }}
 network    = {{ mode = "{network}" }}
 mounts     = [{{ type = "bind", source = "{shared}", target = "/bench" }}]
 restart    = {{ policy = "never" }}
