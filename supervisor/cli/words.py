@@ -3,6 +3,7 @@
 from supervisor.control.models import InstanceView
 from supervisor.spec.records import ExitRecord
 
+LONGEST_PROBE = 48  # characters
 ABSENT = "-"
 
 
@@ -49,6 +50,11 @@ def percent(value: float | None) -> str:
     return ABSENT if value is None else f"{value:.1f}%"
 
 
+def _short(text: str) -> str:
+    """For a table; `explain` shows the whole."""
+    return text if len(text) <= LONGEST_PROBE else f"{text[: LONGEST_PROBE - 1]}…"
+
+
 def exit_words(record: ExitRecord) -> str:
     """How an incarnation ended, in a few words."""
     if record.oom_killed:
@@ -62,7 +68,7 @@ def exit_words(record: ExitRecord) -> str:
         case "network":
             return "network gone"
         case "unhealthy":
-            return f"unhealthy: {record.probe}" if record.probe else "unhealthy"
+            return f"unhealthy: {_short(record.probe)}" if record.probe else "unhealthy"
         case "setup":
             return " ".join(filter(None, ("set-up failed:", record.phase, record.errno)))
         case "setup-timeout":

@@ -3,6 +3,7 @@ import pytest
 from supervisor.cli import words
 from supervisor.cli.times import parse_instant
 from supervisor.control.models import InstanceView
+from supervisor.spec.records import ExitRecord
 
 
 @pytest.mark.parametrize(
@@ -36,3 +37,8 @@ def test_instants(monkeypatch: pytest.MonkeyPatch) -> None:
     assert parse_instant("10m") == 9400.0
     assert parse_instant("1738324800.5") == 1738324800.5
     assert parse_instant("1970-01-01T00:01:00+00:00") == 60.0
+
+
+def test_what_a_probe_saw_is_cut_for_a_table() -> None:
+    record = ExitRecord(1, "unhealthy", 0.0, probe="HTTP 404 " + "x" * 100)
+    assert words.exit_words(record) == "unhealthy: HTTP 404 " + "x" * 38 + "…"
