@@ -11,7 +11,11 @@ export XDG_RUNTIME_DIR="$top/run" XDG_STATE_HOME="$top/state" XDG_CONFIG_HOME="$
 unset NOTIFY_SOCKET WATCHDOG_USEC WATCHDOG_PID NSVISOR_CONFIG
 daemon=
 
-title() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
+bold='' plain=''
+if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then
+    bold=$(printf '\033[1m') plain=$(printf '\033[0m')
+fi
+title() { printf '\n%s== %s%s\n' "$bold" "$*" "$plain"; }
 show() {
     printf '$ nsvisor %s\n' "$*"
     "$nsvisor" "$@"
