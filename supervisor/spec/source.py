@@ -49,6 +49,10 @@ class Source:
         """The line of a key, or of the nearest table around it."""
         return self._lines.of(path)
 
+    def name(self, path: Path) -> str:
+        """What a message calls a key."""
+        return show_key(path)
+
     def problem(
         self,
         path: Path,
@@ -59,7 +63,7 @@ class Source:
         nearest: str | None = None,
     ) -> Problem:
         """A problem at this key."""
-        return Problem(self.file, self.line(path), show_key(path), message, value, allowed, nearest)
+        return Problem(self.file, self.line(path), self.name(path), message, value, allowed, nearest)
 
 
 def read_source(file: str) -> Source:

@@ -36,18 +36,9 @@ class BundleSource(Source):
         """The line in config.json of what a key comes from."""
         return self._line_of(self._place(path))
 
-    def problem(
-        self,
-        path: Path,
-        message: str,
-        *,
-        value: str | None = None,
-        allowed: str | None = None,
-        nearest: str | None = None,
-    ) -> Problem:
-        """A problem at the place in config.json that this key comes from."""
-        place = self._place(path)
-        return Problem(self.file, self._line_of(place), show_key(place), message, value, allowed, nearest)
+    def name(self, path: Path) -> str:
+        """What config.json calls it."""
+        return show_key(self._place(path))
 
     def _place(self, path: Path) -> Path:
         """The place of a key or of the nearest table around it."""
