@@ -285,7 +285,7 @@ def _check_record(victim: Victim, name: str, case: Case, fault: Fault | None = N
     records = victim.ends(name, "worker.failed", fault)
     (failed,) = [one for one in records if one["event"] == "setup.phase" and one["outcome"] not in ("ok", "skipped")]
     assert (failed["phase"], failed.get("errno"), failed.get("syscall")) == (case.phase, case.error, case.syscall), (
-        failed
+        json.dumps(records)
     )
     assert failed["level"] == "error"
     assert "[Errno" not in failed.get("message", "")
