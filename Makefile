@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 
-.PHONY: help demo test lint types fmt docs-check bench clean
+.PHONY: help demo test torture systemd-test uml-test lint types fmt docs-check fuzz api-fuzz bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +16,17 @@ demo: .venv/.made ## run conf/demo.toml for about ten seconds and show what beca
 test: .venv/.made ## run the test suite
 	@.ci/packages
 	@$(BIN)/python -m pytest
+
+torture: .venv/.made ## kill the daemon in 200 rounds under a real user manager and check what must hold (as root, six minutes)
+	@$(BIN)/python -m tests.torture --rounds 200
+
+systemd-test: .venv/.made ## only the checks on a full systemd, in a container (as root)
+	@.ci/packages
+	@$(BIN)/python -m pytest tests/vehicles/test_full_system.py
+
+uml-test: .venv/.made ## only the checks of limits by real controllers, under User-Mode Linux (as root)
+	@.ci/packages
+	@$(BIN)/python -m pytest tests/vehicles/test_uml_limits.py
 
 lint: .venv/.made ## check style and import layers
 	@$(BIN)/ruff check
@@ -32,9 +43,18 @@ fmt: .venv/.made ## format the code
 docs-check: .venv/.made ## check the docs: links, and that what they show loads
 	@$(BIN)/python -m pytest -q tests/test_docs.py
 
+fuzz: .venv/.made ## feed every parser random input, other each time (EXAMPLES=2000)
+	@NSVISOR_FUZZ_EXAMPLES=$(or $(EXAMPLES),2000) $(BIN)/python -m pytest -q tests/fuzz tests/spec/test_fuzz.py
+
+.venv-fuzz/.made: pyproject.toml
+	@PYTHON='$(PYTHON)' .ci/make-venv .venv-fuzz fuzz
+
+api-fuzz: .venv-fuzz/.made ## schemathesis against the API of a real daemon (ARGS="--max-examples 500")
+	@.venv-fuzz/bin/python -m tests.fuzz.api $(ARGS)
+
 bench: .venv/.made ## measure against peers (about three minutes; see bench/README.md)
 	@$(BIN)/python bench/run.py
 
 clean: ## remove what make made
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis bench/build bench/results build dist
+	rm -rf .venv .venv-fuzz .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .schemathesis schemathesis-report bench/build bench/results build dist
 	find supervisor tests bench -name __pycache__ -type d -prune -exec rm -rf {} +

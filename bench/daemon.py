@@ -33,7 +33,7 @@ class Daemon:
         self.process = process
         self._control = control
 
-    def ask(self, method: str, path: str, body: object = None) -> Any:
+    def ask(self, method: str, path: str, body: object = None, *, decode: bool = True) -> Any:
         """One request on a connection of its own, as a command makes it."""
         connection = _Connection(self._control)
         try:
@@ -44,7 +44,7 @@ class Daemon:
             connection.close()
         if response.status >= 400:
             raise SystemExit(f"{method} {path}: {response.status} {answer.decode()}")
-        return json.loads(answer)
+        return json.loads(answer) if decode else answer
 
     def pids(self) -> dict[str, int]:
         """The daemon and its keeper."""

@@ -45,6 +45,7 @@ PHASES = {
     "cap.bound": "drop capabilities from the bounding set",
     "id.user": "become the worker's user and groups",
     "cap.drop": "drop capabilities from the other sets",
+    "parent.release": "outlive the keeper: the worker's cgroup ends it now",
     "fd.close": "close every descriptor that is not declared, bound their number",
     "process.umask": "set the file mode creation mask",
     "process.personality": "set the execution domain",

@@ -6,7 +6,7 @@ Strings travel as UTF-8 with surrogate escapes (what os.fsencode does), numbers 
 
 import struct
 
-PROTOCOL = 2
+PROTOCOL = 3
 MAX_MESSAGE_BYTES = 64 * 1024
 # What a sandbox has not told yet stands behind the plan, in the same file: how far it goes, then a `phases` frame
 # without its first word.

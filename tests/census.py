@@ -1,9 +1,17 @@
-"""What a test leaves behind: processes, mounts, network devices, cgroups, descriptors."""
+"""What a test leaves behind: processes, mounts, network devices, cgroups, descriptors.
+
+Only what is ours: others may test on this machine at the same time. Our processes are those below us (we adopt their
+orphans); our cgroups are those that hold such; mounts in a temporary folder that another run made are not ours. It is
+looked before and after every test, which takes a millisecond each.
+"""
 
 import ctypes
 import os
+import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from tests.cgroups import own_place
 
@@ -29,9 +37,39 @@ def children() -> set[int]:
     return found
 
 
+_make_folder = tempfile.mkdtemp
+_folders: set[str] = set()  # temporary ones, that this run has made
+
+
+def note_folders() -> None:
+    """From now on, know the temporary folders that are ours."""
+
+    def mkdtemp(*arguments: Any, **options: Any) -> str:
+        folder: str = _make_folder(*arguments, **options)
+        _folders.add(os.path.realpath(folder))
+        return folder
+
+    tempfile.mkdtemp = mkdtemp  # type: ignore[assignment]
+
+
+def note_folder(folder: Path) -> None:
+    """One that was made by other means."""
+    _folders.add(os.path.realpath(folder))
+
+
 def mounts() -> set[str]:
-    """The mount points of this namespace."""
-    return {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
+    """The mount points of this namespace, but for those in temporary folders of others."""
+    return of_this_run({line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()})
+
+
+def of_this_run(points: set[str]) -> set[str]:
+    """Those elsewhere than in the temporary folder, and those in what we have made there."""
+    temporary = os.path.realpath(tempfile.gettempdir()) + "/"
+    return {one for one in points if not one.startswith(temporary) or any(map(f"{one}/".startswith, _ours()))}
+
+
+def _ours() -> list[str]:
+    return [f"{folder}/" for folder in _folders]
 
 
 def devices(pid: int | str = "self") -> set[str]:
@@ -53,14 +91,32 @@ def descriptors() -> set[str]:
 
 
 def abandoned_cgroups() -> set[str]:
-    """Trees of dead keepers, beside us, that hold processes; those that hold none are swept by the next keeper."""
+    """Trees of dead keepers, beside us, that hold processes of ours; empty ones are swept by the next keeper."""
     place = own_place()
-    trees = [] if place is None else place.glob("nsvisor-*")
+    names = [] if place is None else os.listdir(place)
+    trees = [Path(str(place), name) for name in names if name.startswith("nsvisor-")]
     return {
         str(tree)
         for tree in trees
-        if not Path("/proc", tree.name.removeprefix("nsvisor-")).exists() and _is_populated(tree)
+        if not Path("/proc", tree.name.removeprefix("nsvisor-")).exists() and _is_populated(tree) and _holds_ours(tree)
     }
+
+
+def _holds_ours(cgroup: Path) -> bool:
+    found: list[str] = []
+    for folder, _, _ in os.walk(cgroup):
+        with suppress(OSError):  # removed meanwhile
+            found += Path(folder, "cgroup.procs").read_text().split()
+    return any(_is_below_us(int(pid)) for pid in found)
+
+
+def _is_below_us(pid: int) -> bool:
+    while pid > 1 and pid != os.getpid():
+        try:
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:  # it has ended
+            return False
+    return pid > 1
 
 
 def _is_populated(cgroup: Path) -> bool:

@@ -14,6 +14,7 @@ from tests.program import Program
 
 def pytest_configure() -> None:
     census.adopt_orphans()
+    census.note_folders()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -43,6 +44,17 @@ def program_bin(unprivileged: Account) -> Iterator[Path]:
     yield folder
     if copy is not None:
         shutil.rmtree(copy)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left_in_the_end(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Fail the last test where a fixture of a module, or of all tests, leaves a process, a mount or a cgroup behind."""
+    census.note_folder(tmp_path_factory.getbasetemp())
+    processes, belongings = census.children(), census.belongings()
+    del belongings["descriptor"]  # plugins' own
+    yield
+    left = census.leftover(processes) + census.left_behind(belongings)
+    assert not left, "left behind by fixtures of more than one test:\n" + "\n".join(left)
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ import errno
 import os
 import platform
 import re
+import resource
 import select
 import signal
 import socket
@@ -11,12 +12,14 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil
 import pyroute2  # type: ignore[import-untyped]
 import pytest
 import trio
@@ -24,14 +27,15 @@ import trio
 from supervisor.cli.logfiles import LogReader
 from supervisor.cli.units import system_unit, user_unit
 from supervisor.host.routes import administers_network
-from supervisor.kernel import clone, interface, mounts, process
+from supervisor.kernel import clone, interface, mounts, pidfd_info, process
 from supervisor.nsinit.box import Box
 from supervisor.nsinit.operations import process as operations
 from supervisor.nsinit.operations import root
-from supervisor.runtime import bridge_devices, output_readers
+from supervisor.runtime import bridge_devices, keeper_process, output_readers
 from supervisor.runtime.capture import FLOOD_BYTES, MOST_LARGE, READ_BYTES, open_pipes, unread_bytes
-from supervisor.runtime.keeper_process import scope_command
+from supervisor.runtime.keeper_process import own_service, scope_command
 from supervisor.runtime.probe_lines import bounded_search
+from supervisor.runtime.waking_clock import SLEPT_S, WakingClock
 from supervisor.sandbox.hints import hint
 from supervisor.sandbox.plan import compile_plan
 from supervisor.spec.facts import BridgePort
@@ -41,8 +45,9 @@ from supervisor.telemetry.journal import JournalSocket
 from tests.accounts import Account, me
 from tests.cgroups import delegated
 from tests.e2e import test_exec, test_other_tools, test_pasta
-from tests.e2e.daemons import running
+from tests.e2e.daemons import running, wait_until
 from tests.e2e.private_network import private_network
+from tests.e2e.tracer import traced
 from tests.kernel import test_clone, traps
 from tests.kernel.apart import apart, enter, fork
 from tests.kernel.apart import place as mount_point
@@ -73,7 +78,7 @@ from tests.nsinit.roots import Folder
 from tests.nsinit.sandboxes import Failure, launched, output_of, run, worker
 from tests.nsinit.test_ids import subordinate
 from tests.program import Program
-from tests.runtime import test_cgroup
+from tests.runtime import test_cgroup, test_slots, test_spec_digest, test_turns, test_unwritten
 from tests.security import test_descriptors as attacks_on_descriptors
 from tests.security import test_devices as attacks_on_devices
 from tests.security import test_first_process as attacks_on_processes
@@ -178,6 +183,51 @@ def test_sigterm_to_pid_1_is_ignored(keeper: Keeper) -> None:
     assert run(keeper, worker("kill -TERM 1; while :; do sleep 0.01; done")).status == 15
 
 
+def test_a_stopped_process_does_not_hear_sigterm(keeper: Keeper) -> None:
+    with launched(keeper, worker(["sleep", "60"])) as sandbox:
+        sandbox.go()
+        sandbox.until_end()
+        (workload,) = psutil.Process(sandbox.pid).children()
+        workload.suspend()
+        wait_until(lambda: workload.status() == psutil.STATUS_STOPPED, "it to be stopped")
+        sandbox.signal(signal.SIGTERM)
+        wait_until(lambda: 1 << signal.SIGTERM - 1 & pending_signals(workload.pid), "it to be forwarded")
+        assert workload.status() == psutil.STATUS_STOPPED
+        sandbox.signal(signal.SIGCONT)
+        assert sandbox.wait()[0] == signal.SIGTERM
+
+
+def pending_signals(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("ShdPnd:")[2].split()[0], 16)
+
+
+def test_a_traced_process_keeps_its_pid_namespace(keeper: Keeper) -> None:
+    with launched(keeper, worker(["sleep", "60"])) as sandbox:
+        sandbox.go()
+        sandbox.until_end()
+        (workload,) = psutil.Process(sandbox.pid).children()
+        with traced(workload.pid):
+            sandbox.signal(signal.SIGKILL)
+            wait_until(lambda: workload.status() == psutil.STATUS_ZOMBIE, "it to be dead and not reaped")
+            assert not select.select([sandbox.pidfd], [], [], 0.2)[0]
+        assert sandbox.wait()[0] == signal.SIGKILL
+
+
+def test_orphans_go_to_the_nearest_subreaper(keeper: Keeper) -> None:
+    shared = Namespaces(pid=False, mount=False)
+    script = "(setsid sleep 60 > /dev/null 2>&1 &); echo up; exec sleep 61"
+    with launched(keeper, worker(script, namespaces=shared)) as sandbox:
+        sandbox.go()
+        sandbox.until_end()
+        assert sandbox.line() == "up"
+        wait_until(lambda: len(psutil.Process(sandbox.pid).children()) == 2, "the orphan to come to its subreaper")
+        below = psutil.Process(sandbox.pid).children()
+        sandbox.signal(signal.SIGKILL)
+        sandbox.wait()  # told by the keeper
+        assert not any(process.is_running() for process in below)
+
+
 def test_a_reaper_must_not_blur_the_exit_status(keeper: Keeper) -> None:
     assert [run(keeper, worker(script)).status for script in ("kill -9 $$", "exit 137")] == [9, 137 << 8]
 
@@ -187,6 +237,25 @@ async def test_a_grandchild_holds_the_output_pipe() -> None:
     started = trio.current_time()
     await output_readers.drained([trio.Event()])
     assert 0 < trio.current_time() - started < output_readers.DRAIN_S + 5
+
+
+def test_a_pidfd_is_readable_before_the_status_can_be_read() -> None:
+    pid = fork()
+    if pid == 0:
+        os._exit(7)
+    pidfd = os.pidfd_open(pid)
+    try:
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        assert poll.poll(20_000) == [(pidfd, select.POLLIN)]
+        assert pidfd_info.exit_status(pidfd) is None
+        os.waitpid(pid, 0)
+        if pidfd_info.is_offered(pidfd):  # Linux 6.13; 6.15 has the status
+            assert poll.poll(20_000) == [(pidfd, select.POLLIN | select.POLLHUP)]
+        newer = tuple(map(int, platform.release().split("-")[0].split(".")[:2])) >= (6, 15)
+        assert pidfd_info.exit_status(pidfd) == (7 << 8 if newer else None)
+    finally:
+        os.close(pidfd)
 
 
 def test_a_pipe_without_a_reader_kills_the_worker(who: Who, folder: Folder) -> None:
@@ -648,6 +717,28 @@ def test_a_crash_of_the_service_kills_its_cgroup(tmp_path: Path) -> None:
     assert scope_command({"PATH": str(tmp_path)}, 1000, "x.scope") == []
 
 
+def test_a_shutdown_stops_the_scope_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes of it is seen on a full systemd: tests/vehicles/guests/second_boot.py."""
+    place = tmp_path / "cgroup"
+    slices = "user.slice/user-1000.slice/user@1000.service/app.slice"
+    for lines, service in {
+        f"0::/{slices}/nsvisor.service\n": "nsvisor.service",
+        f"9:pids:/other.service\n1:name=systemd:/{slices}/nsvisor.service\n0::/\n": "nsvisor.service",
+        "1:name=systemd:/\n0::/system.slice/nsvisor.service\n": "nsvisor.service",
+        "0::/user.slice/user-1000.slice/session-3.scope\n": None,
+        f"0::/{slices}/nsvisor.service/below\n": None,
+    }.items():
+        place.write_text(lines)
+        assert own_service(str(place)) == service
+    (tmp_path / "systemd-run").write_text("")
+    (tmp_path / "systemd-run").chmod(0o755)
+    (tmp_path / "systemd").mkdir()
+    (tmp_path / "systemd" / "private").write_text("")
+    environ = {"PATH": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}
+    monkeypatch.setattr(keeper_process, "own_service", lambda: "nsvisor.service")
+    assert "--property=Before=nsvisor.service" in scope_command(environ, 1000, "nsvisor-workers-1.scope")
+
+
 def test_a_service_with_controllers_cannot_be_restarted() -> None:
     for unit in (user_unit(), system_unit()):
         assert not re.search(r"^(Delegate|\w*Accounting|MemoryMax|TasksMax|CPUQuota)=", unit, re.MULTILINE)
@@ -716,6 +807,11 @@ def test_a_pipe_is_full_at_half_its_size() -> None:
         os.close(writer)
 
 
+def test_what_was_read_is_gone_before_it_is_counted(tmp_path: Path) -> None:
+    (lost,) = test_unwritten.left(tmp_path / "killed", "read")
+    assert lost["lost_bytes_most"] == READ_BYTES
+
+
 def test_large_pipes_make_other_pipes_tiny() -> None:
     pages = int(Path("/proc/sys/fs/pipe-user-pages-soft").read_text())
     assert pages == 0 or pages * os.sysconf("SC_PAGE_SIZE") / 4 >= MOST_LARGE * FLOOD_BYTES
@@ -743,10 +839,102 @@ print(faults() - before)
     assert kept * 10 < given_back
 
 
+def test_a_program_that_executes_itself_has_no_signal_handlers() -> None:
+    program = """
+import os, signal, sys
+from supervisor.runtime import signals
+signal.signal(signal.SIGTERM, lambda *_: print("heard", sys.argv[2], flush=True))
+if sys.argv[2] == "first":
+    if sys.argv[1] == "block":
+        signals.block()
+    os.execv(sys.executable, [sys.executable, "-c", sys.argv[3], sys.argv[1], "second", ""])
+signals.unblock()
+print("goes on", flush=True)
+"""
+    late = "import os, signal; os.kill(os.getpid(), signal.SIGTERM)\n" + program  # before there is a handler
+    ends = {}
+    for how in ("leave", "block"):
+        words = [sys.executable, "-c", program, how, "first", late]
+        done = subprocess.run(words, check=False, capture_output=True, text=True)
+        ends[how] = done.returncode, done.stdout
+    assert ends == {"leave": (-signal.SIGTERM, ""), "block": (0, "heard second\ngoes on\n")}
+
+
+def test_a_hash_over_defaults_changes_with_the_program() -> None:
+    test_spec_digest.test_a_key_that_an_older_program_did_not_have_changes_nothing()
+
+
 @pytest.fixture
 def place() -> Iterator[Path]:
     with delegated(me()) as tree:
         yield tree
+
+
+def test_all_deadlines_pass_while_the_daemon_is_stopped() -> None:
+    async def stopped() -> bool:
+        with trio.move_on_after(SLEPT_S / 2) as patience:
+            await trio.lowlevel.checkpoint()
+            time.sleep(SLEPT_S * 1.2)  # noqa: ASYNC251  (nothing runs: that is the point)
+            await trio.lowlevel.checkpoint()
+            await trio.lowlevel.checkpoint()
+        return patience.cancelled_caught
+
+    assert trio.run(stopped)
+    told: list[float] = []
+    clock = WakingClock(told.append)
+    assert not trio.run(stopped, clock=clock, instruments=[clock])
+    assert all(seconds >= SLEPT_S for seconds in told)
+
+
+def test_accept_wants_a_descriptor_before_it_looks() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("")  # a name of the kernel's choice
+        server.listen()
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+        free = os.dup(server.fileno())
+        os.close(free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+        try:
+            with pytest.raises(OSError) as raised:  # noqa: PT011  (its errno is looked at)
+                server.accept()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert raised.value.errno == errno.EMFILE
+
+
+async def test_tasks_start_in_any_order() -> None:
+    orders: set[tuple[int, ...]] = set()
+    while len(orders) < 2:  # forwards and backwards: which, is drawn
+        limiter, order = trio.CapacityLimiter(1), list[int]()
+
+        async def take(number: int, limiter: trio.CapacityLimiter, order: list[int]) -> None:
+            async with limiter:
+                order.append(number)
+
+        async with trio.open_nursery() as nursery:
+            for number in range(5):
+                nursery.start_soon(take, number, limiter, order)
+        orders.add(tuple(order))
+    await test_slots.test_in_the_order_of_the_queue_and_never_more_than_there_are()
+
+
+async def test_a_round_of_tasks_holds_up_the_sockets() -> None:
+    done = 0
+
+    async def work() -> None:
+        nonlocal done
+        done += 1
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(300):
+            nursery.start_soon(work)
+        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint()
+        assert done == 300
+    await test_turns.test_others_run_while_many_wait_for_their_turn()
 
 
 def test_pasta_opens_the_hosts_loopback(nsvisor: Program) -> None:

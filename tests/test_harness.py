@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -62,6 +63,31 @@ def test_census_sees_an_abandoned_cgroup() -> None:
             inside.kill()
     finally:
         tree.rmdir()
+
+
+def test_census_leaves_the_cgroups_of_others_alone() -> None:
+    place = own_place()
+    if place is None or not os.access(place, os.W_OK):
+        pytest.skip("needs a cgroup that can be written to")
+    tree = place / "nsvisor-999999998"
+    tree.mkdir()
+    try:
+        with subprocess.Popen(["sleep", "60"]) as inside:
+            (tree / "cgroup.procs").write_text(str(inside.pid))
+            look = f"from tests import census; print({str(tree)!r} in census.abandoned_cgroups())"
+            told = subprocess.run([sys.executable, "-c", look], cwd=ROOT, check=True, capture_output=True, text=True)
+            assert told.stdout == "False\n"  # it is not that run's
+            assert str(tree) in census.abandoned_cgroups()
+            inside.kill()
+    finally:
+        tree.rmdir()
+
+
+def test_census_tells_mounts_of_this_run_from_those_of_others(tmp_path: Path) -> None:
+    folder = tempfile.mkdtemp(prefix="nsvisor-census-")
+    os.rmdir(folder)
+    points = {f"{folder}/a", str(tmp_path), "/mnt"}
+    assert census.of_this_run({*points, f"{tempfile.gettempdir()}/others/a"}) == points
 
 
 @pytest.mark.parametrize(("ci", "closing"), [("true", "1 failed"), ("", "1 skipped")])

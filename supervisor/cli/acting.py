@@ -50,13 +50,14 @@ def request(
         raise click.UsageError("--timeout is for --wait")
     timeout_s = seconds(timeout)
 
-    from supervisor.control.models import Accepted, Names, WaitRequest, WaitResult  # noqa: PLC0415
+    from supervisor.cli.waiting import wait_on  # noqa: PLC0415
+    from supervisor.control.models import Accepted, Names, WaitResult  # noqa: PLC0415
 
     async def question(client: "ControlClient") -> "tuple[Accepted, WaitResult]":
         accepted = await client.post(f"/v1/{verb}", Names(names), Accepted)
         if condition is None:
             return accepted, WaitResult(met=True)
-        return accepted, await client.post("/v1/wait", WaitRequest(names, condition, timeout_s), WaitResult)
+        return accepted, await wait_on(client, names, condition, timeout_s)
 
     accepted, waited = ask(settings, question)
     if as_json:

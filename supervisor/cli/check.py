@@ -28,10 +28,11 @@ def command(settings: Settings, as_json: bool) -> int:
 
     Exit status 1: it cannot be used.
     """
+    from supervisor.host.open_files import with_room  # noqa: PLC0415
     from supervisor.spec.errors import ConfigError  # noqa: PLC0415
 
     try:
-        fleet = load(settings)
+        fleet = with_room(load(settings))
     except ConfigError as error:
         if as_json:
             print_json({"ok": False, "problems": error.problems})
@@ -76,6 +77,9 @@ def warnings(fleet: "Fleet") -> list[str]:
             found.append(f"worker.{name}.ready: others require it, and it counts as ready as soon as it is started")
         if worker.stop.signal == "SIGKILL":
             found.append(f"worker.{name}.stop.signal: SIGKILL leaves it no chance to put things in order")
+    from supervisor.host.check_quotas import quota_checks  # noqa: PLC0415
+
+    found += [f"{check.name}: {check.found}; {check.fix}" for check in quota_checks(list(fleet.workers.values()))]
     return found
 
 

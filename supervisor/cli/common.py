@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -17,6 +17,7 @@ Answer = TypeVar("Answer")
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 COMPLETION_TIMEOUT_S = 1.0
+NAMED = 4  # more make no readable command
 
 
 def socket_path(settings: Settings) -> str:
@@ -46,6 +47,21 @@ def ask(settings: Settings, question: "Callable[[ControlClient], Awaitable[Answe
 def say(text: str) -> None:
     """Words for people, on stderr."""
     print(text, file=sys.stderr)
+
+
+def route_of(name: str) -> str:
+    """Where the daemon tells of this worker or instance. UnknownName, of what cannot be one."""
+    if not name or "/" in name:
+        from supervisor.spec.names import UnknownName  # noqa: PLC0415
+
+        raise UnknownName(name)
+    return f"/v1/instances/{name}"
+
+
+def in_journal(instances: Sequence[str]) -> str:
+    """The command that shows what these printed, where their log.sink is journald."""
+    whose = " ".join(f"NSVISOR_INSTANCE={name}" for name in instances) if len(instances) <= NAMED else "-t NAME"
+    return f"journalctl {whose}" if os.getuid() == 0 else f"journalctl --user {whose}"
 
 
 def complete_names(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

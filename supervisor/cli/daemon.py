@@ -1,7 +1,6 @@
 """`nsvisor daemon`."""
 
 import os
-import signal
 
 import click
 
@@ -9,11 +8,31 @@ from supervisor.cli.group import Settings
 
 
 @click.command("daemon")
+@click.option("--check", is_flag=True, hidden=True, help="What a daemon asks before it becomes this program.")
 @click.pass_obj
-def command(settings: Settings) -> int:
-    """Run the supervisor in the foreground, as systemd or a terminal wants it. SIGHUP reloads, SIGTERM stops all."""
+def command(settings: Settings, check: bool) -> int:
+    """Run the supervisor in the foreground, as systemd or a terminal wants it.
+
+    SIGHUP reloads, SIGUSR2 re-executes (as `nsvisor reexec`), SIGTERM stops all.
+    """
+    from supervisor.runtime import signals  # noqa: PLC0415
+
     # Until there is a handler: a stop that comes while this starts must still end the workers of the last daemon.
-    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
+    if not check:
+        signals.block()
     from supervisor.daemon import main  # noqa: PLC0415  (Trio and the server: half a second that no other verb needs)
 
+    if check:
+        return _check(settings)
+
     return main(settings.config, settings.socket, os.environ)
+
+
+def _check(settings: Settings) -> int:
+    """Say whether this program could go on as a daemon that runs, and change nothing."""
+    import msgspec  # noqa: PLC0415
+
+    from supervisor.runtime.reexec_check import look  # noqa: PLC0415
+
+    print(msgspec.json.encode(look(settings.config, os.environ)).decode())
+    return 0

@@ -6,12 +6,15 @@ import click
 
 from supervisor.cli.common import ask, json_option, names_argument, say
 from supervisor.cli.group import Settings
+from supervisor.cli.harmless import json_text
 from supervisor.cli.output import coloured, paint
 
 if TYPE_CHECKING:
     from supervisor.control.client import ControlClient
     from supervisor.control.models import EventView
 
+MOST = 10**18 - 1  # of digits that the daemon reads
+AGAIN_S = 0.2  # after the end of a stream: a daemon that leaves for good does not listen much longer
 COLOURS = {"warning": "yellow", "error": "red", "critical": "red", "debug": "dim"}
 
 
@@ -38,18 +41,35 @@ def command(
     """
     if last is not None and after is not None:
         raise click.UsageError("give --last or --after, not both")
+    if max(last or 0, after or 0) > MOST:
+        raise click.UsageError(f"--last and --after may be {MOST} at most")
     query = [("name", name) for name in names]
-    query += [(key, str(value)) for key, value in (("last", last), ("after", after)) if value is not None]
     query.append(("follow", "false" if no_follow else "true"))
+    first = [(key, str(value)) for key, value in (("last", last), ("after", after)) if value is not None]
 
+    import anyio  # noqa: PLC0415
     import msgspec  # noqa: PLC0415
+
+    from supervisor.control.failures import NoDaemon  # noqa: PLC0415
 
     on = coloured()
 
     async def question(client: "ControlClient") -> None:
-        async with client.events(query) as events:
+        place = await show(client, first)
+        while not no_follow:  # a daemon that re-executes itself ends the stream, and takes the next request
+            await anyio.sleep(AGAIN_S)
+            try:
+                place = await show(client, place)
+            except NoDaemon:
+                return
+
+    async def show(client: "ControlClient", place: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Until the stream ends: where to go on."""
+        async with client.events([*query, *place]) as events:
             async for event in events:
-                print(msgspec.json.encode(event).decode() if as_json else line(event, on), flush=True)
+                print(json_text(msgspec.json.encode(event).decode()) if as_json else line(event, on), flush=True)
+                place = [("after", str(event.id))]
+        return place
 
     ask(settings, question)
     if not no_follow:
@@ -66,7 +86,7 @@ def line(event: "EventView", colours: bool) -> str:
         f"{key}={value if isinstance(value, str) and value and value.isprintable() and ' ' not in value else text}"
         for key, value in event.fields.items()
         if value is not None
-        for text in (msgspec.json.encode(value).decode(),)
+        for text in (json_text(msgspec.json.encode(value).decode()),)
     )
     head = f"{clock(event.time)} {event.level:7} {event.event}"
     return f"{paint(head, COLOURS.get(event.level), colours)} {fields}".rstrip()

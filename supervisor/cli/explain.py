@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from supervisor.cli.common import ask, json_option, name_argument, say
+from supervisor.cli.common import ask, json_option, name_argument, route_of, say
 from supervisor.cli.group import Settings
 from supervisor.cli.output import coloured, print_json
 
@@ -56,11 +56,14 @@ def command(settings: Settings, *, name: str, exits: int, svg: str | None, as_js
     if as_json:
         print_json(details)
         return 0
+    from supervisor.cli import harmless  # noqa: PLC0415
     from supervisor.cli.render_explain import render  # noqa: PLC0415
     from supervisor.cli.times import clock  # noqa: PLC0415
 
     states = {view.name: view.state for view in others}
-    blocks = ["\n".join(render(one, states, clock, colours=coloured(), exits=exits)) for one in details]
+    blocks = [
+        "\n".join(render(harmless.all_of(one), states, clock, colours=coloured(), exits=exits)) for one in details
+    ]
     print("\n\n\n".join(blocks))
     return 0
 
@@ -69,7 +72,7 @@ def _asked(settings: Settings, name: str) -> "tuple[list[InstanceDetail], list[I
     from supervisor.control.models import InstanceDetail, InstanceView  # noqa: PLC0415
 
     async def question(client: "ControlClient") -> "tuple[list[InstanceDetail], list[InstanceView]]":
-        details = await client.get(f"/v1/instances/{name}", list[InstanceDetail])
+        details = await client.get(route_of(name), list[InstanceDetail])
         waiting = any(one.instance.state == "waiting" for one in details)
         return details, await client.get("/v1/instances", list[InstanceView]) if waiting else []
 
@@ -83,11 +86,12 @@ def _show_files(found: "Sequence[FromFiles]", exits: int, svg: str | None, *, as
         say("no daemon answers: this is what its files tell")
         print_json(list(found))
         return 0
+    from supervisor.cli import harmless  # noqa: PLC0415
     from supervisor.cli.render_explain import render_remembered  # noqa: PLC0415
     from supervisor.cli.times import clock  # noqa: PLC0415
 
     blocks = []
-    for one in found:
+    for one in map(harmless.all_of, found):
         heard = [f"{clock(record['t'])}  {record['text']}" for record in one.records]
         lines = render_remembered(
             one.name, one.kept(), one.usual, heard, one.log_path, clock, colours=coloured(), exits=exits

@@ -45,11 +45,12 @@ def from_files(name: str) -> list[FromFiles]:
 
 
 def _heard(names: list[str]) -> dict[str, deque[dict[str, Any]]]:
+    from supervisor.cli.log_files_unread import Unread  # noqa: PLC0415
     from supervisor.cli.logfiles import LogReader  # noqa: PLC0415
     from supervisor.runtime.record_line import decode, path_beside  # noqa: PLC0415
 
     found: dict[str, deque[dict[str, Any]]] = {name: deque() for name in names}
-    reader = LogReader(path_beside(log_directory()))
+    reader = LogReader(path_beside(log_directory()), Unread())
     try:
         for raw in reader.newest_first():
             try:

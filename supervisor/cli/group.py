@@ -37,6 +37,7 @@ VERBS = {
     "check": Verb("Check the configuration and change nothing"),
     "doctor": Verb("Check what this host offers and say what to fix"),
     "reload": Verb("Read the configuration again and apply what changed"),
+    "reexec": Verb("Let the daemon become the program that is installed now; workers go on"),
     "shutdown": Verb("Stop all workers and the daemon"),
     "install-unit": Verb("Write the systemd user unit", "supervisor.cli.install_unit"),
     "completion": Verb("Print the completion script for a shell"),

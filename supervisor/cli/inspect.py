@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from supervisor.cli.common import ask, json_option, names_argument
+from supervisor.cli.common import ask, json_option, names_argument, route_of
 from supervisor.cli.group import Settings
 from supervisor.cli.output import print_json
 
@@ -24,7 +24,7 @@ def command(settings: Settings, names: tuple[str, ...], as_json: bool) -> None: 
     async def question(client: "ControlClient") -> "list[InstanceDetail]":
         details: list[InstanceDetail] = []
         for name in names:
-            details += await client.get(f"/v1/instances/{name}", list[InstanceDetail])
+            details += await client.get(route_of(name), list[InstanceDetail])
         return details
 
     print_json(ask(settings, question))

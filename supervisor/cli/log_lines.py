@@ -24,7 +24,10 @@ class Stored(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def text(self) -> str:
         """The text, with U+FFFD for what is no UTF-8."""
-        return a2b_base64(self.m).decode(errors="replace") if self.e else self.m
+        try:
+            return a2b_base64(self.m).decode(errors="replace") if self.e else self.m
+        except ValueError:  # somebody wrote into the file
+            return self.m
 
 
 DECODER = msgspec.json.Decoder(Stored)

@@ -1,15 +1,13 @@
 """Lines of logs on standard output."""
 
-import re
 import sys
 
 import msgspec
 
+from supervisor.cli.harmless import json_text, line_of_output
 from supervisor.cli.log_lines import DAEMON, Line
 from supervisor.cli.output import coloured, paint
 
-# What a worker prints must not drive the reader's terminal; colours may pass.
-CONTROLS = re.compile(r"\x1b\[[0-9;]*m|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 NAME_COLOURS = ("cyan", "green", "magenta", "yellow", "blue", "bright cyan", "bright green", "bright magenta")
 LEVEL_COLOURS = {"debug": "dim", "warning": "yellow", "error": "red", "critical": "red"}
 OUTPUT, RECORD = "|", "*"  # between the name and the text
@@ -33,7 +31,8 @@ class LogPrinter:
         """Print one."""
         before, self._before = self._before, line
         if self._as_json:
-            print(_as_json(line, self.named), flush=self.live)
+            text = _as_json(line, self.named)
+            print(json_text(text) if self._terminal else text, flush=self.live)
             return
         goes_on = before is not None and line.continues(before)
         if before is not None and before.is_partial() and not goes_on:
@@ -41,7 +40,7 @@ class LogPrinter:
         end = "" if line.is_partial() else "\n"
         text = line.text()
         if self._terminal:
-            text = CONTROLS.sub(_visible, text)
+            text = line_of_output(text)
         if goes_on:
             print(text, end=end, flush=self.live)
             return
@@ -71,11 +70,6 @@ class LogPrinter:
     def _colour(self, name: str) -> str:
         """The next one for a name that comes for the first time."""
         return self._colour_of.setdefault(name, NAME_COLOURS[(len(self._colour_of) - 1) % len(NAME_COLOURS)])
-
-
-def _visible(match: re.Match[str]) -> str:
-    found = match.group()
-    return found if len(found) > 1 else f"\\x{ord(found):02x}"
 
 
 def _as_json(line: Line, named: bool) -> str:

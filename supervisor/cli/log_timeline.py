@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from supervisor.cli.log_lines import Line, record_reader
 from supervisor.cli.log_selection import Selection, concerns
-from supervisor.cli.logfiles import LogReader
+from supervisor.cli.logfiles import Complain, LogReader
 
 POLL_S = 0.2
 LOOK_AGAIN_S = 2.0  # for instances that a reload has brought
@@ -17,10 +17,18 @@ LOOK_AGAIN_S = 2.0  # for instances that a reload has brought
 class Timeline:
     """Logs of instances and, where they are wanted, the records of the daemon that are about them."""
 
-    def __init__(self, paths: Mapping[str, str], records: str | None, names: set[str], selection: Selection) -> None:
+    def __init__(
+        self,
+        paths: Mapping[str, str],
+        records: str | None,
+        names: set[str],
+        selection: Selection,
+        complain: Complain,
+    ) -> None:
         """paths: by instance; records: the daemon's file; names: of the instances that its records may be about."""
-        self._readers = {name: LogReader(path) for name, path in paths.items()}
-        self._records = LogReader(records) if records is not None else None
+        self._complain = complain
+        self._readers = {name: LogReader(path, complain) for name, path in paths.items()}
+        self._records = LogReader(records, complain) if records is not None else None
         self._read_record = record_reader() if records is not None else None
         self._names = names
         self._begins_at: dict[str, float] = {}  # of what was taken in later: nothing from before
@@ -83,7 +91,7 @@ class Timeline:
         if name in self._readers:
             return
         self._names.add(name)
-        self._readers[name] = LogReader(path)
+        self._readers[name] = LogReader(path, self._complain)
         self._begins_at[name] = time.time() - 2 * LOOK_AGAIN_S
 
     def _output(self, name: str, raws: Iterable[bytes], neighbour: float = 0.0) -> Iterator[Line]:

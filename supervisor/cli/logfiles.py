@@ -5,22 +5,30 @@ ends.
 """
 
 import contextlib
+import errno
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator
 
 BLOCK_BYTES = 64 * 1024
+Complain = Callable[[OSError], None]
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 class LogReader:
     """One log: of an instance, or the daemon's own records."""
 
-    def __init__(self, path: str) -> None:
-        """The file need not exist yet."""
+    def __init__(self, path: str, complain: Complain = _raise) -> None:
+        """The file need not exist yet. complain: is told of what is there and cannot be read, again and again."""
         self._path = path
+        self._complain = complain
         self._offset = 0  # always at the end of a line: a writer may cut off one that it could not finish
-        self._descriptor = _open(path)
+        self._descriptor = self._open(path)
         if self._descriptor is None:  # between the two steps of a rotation
-            self._descriptor = _open(f"{path}.1")
+            self._descriptor = self._open(f"{path}.1")
 
     def close(self) -> None:
         """Let go of the file."""
@@ -137,19 +145,33 @@ class LogReader:
             present = os.listdir(directory or ".")
         except FileNotFoundError:
             return
+        except OSError as error:
+            self._complain(error)
+            return
         suffixes = (one[len(name) + 1 :] for one in present if one.startswith(f"{name}."))
         highest = max((int(suffix) for suffix in suffixes if suffix.isdecimal()), default=0)
         for number in range(first, highest + 2):
-            descriptor = _open(f"{self._path}.{number}" if number else self._path)
+            descriptor = self._open(f"{self._path}.{number}" if number else self._path)
             if descriptor is not None:
                 yield descriptor
 
+    def _open(self, path: str) -> int | None:
+        try:
+            return _open(path)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self._complain(error)
+            return None
 
-def _open(path: str) -> int | None:
-    try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return None
+
+def _open(path: str) -> int:
+    """A file, and nothing that reading might wait for."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    return descriptor
 
 
 @contextlib.contextmanager

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 
 import click
 
-from supervisor.cli.common import names_argument, say
+from supervisor.cli.common import in_journal, names_argument, say
 from supervisor.cli.group import Settings
+from supervisor.cli.log_files_unread import Unread, allow_many_files
 from supervisor.cli.log_places import Places, find
 from supervisor.cli.log_printer import LogPrinter
 from supervisor.cli.log_selection import LEVELS, Selection
 from supervisor.cli.log_timeline import Timeline
-from supervisor.cli.times import parse_instant
+from supervisor.cli.times import FORMS, parse_instant
 
 LAST_WHEN_FOLLOWING = 10
 LAST_INCARNATION = "last"
@@ -38,7 +39,7 @@ LAST_INCARNATION = "last"
     "Phases that went well are left out but for --phase, --level and --json.",
 )
 @click.option("--stream", type=click.Choice(["stdout", "stderr"]), help="Of the output only this stream.")
-@click.option("--since", metavar="TIME", help="10m (ago), 2025-01-31T12:00 or seconds since the epoch.")
+@click.option("--since", metavar="TIME", help=f"{FORMS[0].upper()}{FORMS[1:]}.")
 @click.option("--until", metavar="TIME", help="In the same forms.")
 @click.option("-g", "--grep", metavar="REGEX", help="Only lines in which this regular expression is found.")
 @click.option("-i", "--ignore-case", is_flag=True, help="For --grep.")
@@ -78,6 +79,8 @@ def command(
         raise click.UsageError("--until ends in the past: give it without --follow")
     everything = everything or phase is not None or level is not None
     selection = Selection(stream, parse_instant(since), parse_instant(until), _pattern(grep, ignore_case), None, phase)
+    if selection.since is not None and selection.until is not None and selection.since > selection.until:
+        raise click.UsageError(f"--since {since} is after --until {until}")
     _check_phase(phase)
     wanted = _number(incarnation)
     if follow and count is None and since is None:
@@ -87,10 +90,12 @@ def command(
     selection = selection._replace(level=level, incarnations=_incarnations(places, wanted), brief=brief)
     if not places.paths and not everything:
         whose = ", ".join(names) or "any worker"
-        say(f"cannot show logs of {whose}: log.sink is null, or journald: try journalctl NSVISOR_WORKER=NAME")
+        say(f"cannot show logs of {whose}: log.sink is null, or journald: try {in_journal(list(places.incarnations))}")
         return 1
     records = places.records if everything else None
-    timeline = Timeline(places.paths, records, set(places.incarnations), selection)
+    unread = Unread()
+    allow_many_files(len(places.paths))
+    timeline = Timeline(places.paths, records, set(places.incarnations), selection, unread)
     named = everything or len(places.paths) > 1
     printer = LogPrinter(named=named, timestamps=timestamps, as_json=as_json)
     with contextlib.closing(timeline):
@@ -102,7 +107,7 @@ def command(
                 printer.named = everything or timeline.has_several
                 printer.show(line)
     printer.finish()
-    return 0
+    return 1 if unread else 0
 
 
 def _present(settings: Settings, names: tuple[str, ...]) -> Mapping[str, str]:

@@ -1,5 +1,7 @@
 """The command `nsvisor`."""
 
+import errno
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -20,6 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words == ["--version"]:
         print(f"nsvisor {__version__}")
         return OK
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what the locale cannot write is escaped
+            stream.reconfigure(errors="backslashreplace")
     import click  # noqa: PLC0415 30 ms that --version need not pay
 
     from supervisor.cli.group import cli  # noqa: PLC0415
@@ -38,17 +43,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader has gone (`| head`). Python would complain once more when it flushes at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader has gone (`| head`)
+        _discard_output()
         return FAILED
     except Exception as error:
         status = _expected(error)
+        if status is None and isinstance(error, OSError) and _is_of_output(error):
+            _discard_output()
+            print(f"cannot write to standard output: {error.strerror}", file=sys.stderr)
+            return FAILED
         if status is None:
             raise
         print(error, file=sys.stderr)
         return status
     return outcome if isinstance(outcome, int) else OK
+
+
+def _is_of_output(error: OSError) -> bool:
+    """Whether a `print` of ours ran into a full disk, or a device that is gone."""
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    module = at.tb_frame.f_globals.get("__name__", "") if at is not None else ""
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+    return error.errno in full and error.filename is None and module.startswith(("supervisor.cli.", "click.", "rich."))
+
+
+def _discard_output() -> None:
+    """Python would complain once more when it flushes at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), sys.stdout.fileno())
 
 
 def _expected(error: Exception) -> int | None:

@@ -34,8 +34,10 @@ def print_json(value: Any) -> None:
     """One JSON document, indented."""
     import msgspec  # noqa: PLC0415
 
+    from supervisor.cli.harmless import json_text  # noqa: PLC0415
+
     raw = value if isinstance(value, bytes) else msgspec.json.encode(value)
-    print(msgspec.json.format(raw, indent=2).decode())
+    print(json_text(msgspec.json.format(raw, indent=2).decode()))
 
 
 def print_table(titles: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str] = frozenset()) -> None:

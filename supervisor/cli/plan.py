@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from supervisor.cli.check import load
-from supervisor.cli.common import ask, json_option, name_argument, say, socket_path
+from supervisor.cli.common import ask, json_option, name_argument, route_of, say, socket_path
 from supervisor.cli.group import Settings
 from supervisor.cli.output import plain_table, print_json
 
@@ -48,7 +48,7 @@ def _from_daemon(settings: Settings, name: str) -> "list[Plan] | None":
     from supervisor.sandbox.plan import Plan  # noqa: PLC0415
 
     async def question(client: "ControlClient") -> "list[Plan]":
-        return await client.get(f"/v1/instances/{name}/plan", list[Plan])
+        return await client.get(f"{route_of(name)}/plan", list[Plan])
 
     try:
         return ask(settings, question)

@@ -1,5 +1,6 @@
 """`nsvisor reload`."""
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +12,15 @@ from supervisor.cli.output import print_json
 if TYPE_CHECKING:
     from supervisor.control.client import ControlClient
     from supervisor.control.reloads import FleetDiff
+
+
+SIGNS = {"restart": "~", "start": "~", "live": "=", "next start": "="}
+EFFECTS = {
+    "restart": ": restarted",
+    "start": ": started, for it had failed",
+    "live": ": in place",
+    "next start": ": from its next start on",
+}
 
 
 @click.command("reload")
@@ -43,17 +53,17 @@ def command(settings: Settings, dry_run: bool, as_json: bool) -> int:
 
 
 def lines(diff: "FleetDiff", dry_run: bool) -> list[str]:
-    """+ added, - removed, ~ changed with a restart, = changed without one."""
+    """+ added, - removed, ~ changed by a launch, = changed without one."""
     found = [f"+ {name}" for name in diff.added] + [f"- {name}" for name in diff.removed]
     for change in diff.changed:
-        found.append(f"{'~' if change.relaunch else '='} {change.instance}")
+        found.append(f"{SIGNS[change.effect]} {change.instance}{EFFECTS[change.effect]}")
         found += [f"    {key.key}: {key.old or '(default)'} -> {key.new or '(default)'}" for key in change.keys]
     if diff.supervisor:
         found.append("= supervisor")
         found += [f"    {key.key}: {key.old or '(default)'} -> {key.new or '(default)'}" for key in diff.supervisor]
-    restarts = sum(change.relaunch for change in diff.changed)
+    of = Counter(change.effect for change in diff.changed)
     counts = (
-        f"{len(diff.added)} added, {len(diff.removed)} removed, {restarts} restarted, "
-        f"{len(diff.changed) - restarts} changed in place, {len(diff.unchanged)} unchanged"
+        f"{len(diff.added)} added, {len(diff.removed)} removed, {of['restart'] + of['start']} restarted, "
+        f"{of['live'] + of['next start']} changed in place, {len(diff.unchanged)} unchanged"
     )
     return [*found, f"{counts}{' (dry run: nothing was done)' if dry_run else ''}"]

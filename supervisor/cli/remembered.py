@@ -65,6 +65,10 @@ def _listed(directory: str) -> Iterable[str]:
         return os.listdir(directory)
     except FileNotFoundError:
         return ()
+    except OSError as error:
+        import click  # noqa: PLC0415
+
+        raise click.ClickException(f"cannot read {directory}: {error.strerror}") from None
 
 
 def _is_index(instance: str) -> bool:

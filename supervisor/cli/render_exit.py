@@ -34,6 +34,8 @@ def how(record: ExitRecord) -> str:
             return f"it was unhealthy and was stopped{ran}{_status(record)}{_seen(record)}"
         case "network":
             return f"it was killed{ran}: {record.reason or 'what connected its network had ended'}"
+        case "setup" if record.requested_by is not None and record.errno == "SIGKILL":
+            return f"it was stopped while its sandbox was built, in {record.phase or 'set-up'}"
         case "setup":
             errno = f" with {record.errno}" if record.errno else ""
             return f"its sandbox could not be built: {record.phase or 'set-up'} failed{errno}"

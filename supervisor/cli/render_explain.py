@@ -1,7 +1,8 @@
-"""`nsvisor explain` as text. Pure: records in, lines out."""
+"""`nsvisor explain` as text. Pure, but for whose journal it names: records in, lines out."""
 
 from collections.abc import Callable, Mapping, Sequence
 
+from supervisor.cli.common import in_journal
 from supervisor.cli.output import paint
 from supervisor.cli.render_exit import exit_lines, hint_lines, how
 from supervisor.cli.render_verdict import policy_said, why
@@ -32,6 +33,8 @@ def render(
     said = policy_said(detail)
     if said is not None:
         lines += ["", f"Restart: {said}"]
+    if detail.spec.log.sink == "journald":
+        return [*lines, "", f"Output: {in_journal([detail.instance.name])}"]
     return lines + _output(detail.instance.name, detail.instance.log_path)
 
 
@@ -68,7 +71,8 @@ def _past(
 ) -> list[str]:
     lines: list[str] = []
     if launches:
-        lines += ["", *waterfall(launches[-1], clock, usual, colours=colours)]
+        asked_by = next((one.requested_by for one in exits if one.incarnation == launches[-1].incarnation), None)
+        lines += ["", *waterfall(launches[-1], clock, usual, colours=colours, asked_by=asked_by)]
     if exits:
         last = exits[-1]
         lines += ["", "Last exits:"]

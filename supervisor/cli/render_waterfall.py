@@ -14,12 +14,21 @@ COLOURS = {"failed": "red", "pending": "red", "skipped": "dim"}
 SLOWER = 2.0  # times the median: worth a word
 SLOWER_BY_US = 500  # and at least so much more
 NAMED = 5  # of those
+KILLED = (None, "SIGKILL")  # in place of an errno: how a launch ends that is asked to
 
 
 def waterfall(
-    launch: LaunchRecord, clock: Callable[[float], str], usual: Usual | None = None, *, colours: bool = False
+    launch: LaunchRecord,
+    clock: Callable[[float], str],
+    usual: Usual | None = None,
+    *,
+    colours: bool = False,
+    asked_by: str | None = None,
 ) -> list[str]:
-    """A launch: one line per phase with its place in time, what was slower than usual, and what stopped it."""
+    """A launch: one line per phase with its place in time, what was slower than usual, and what stopped it.
+
+    asked_by: who asked for its end meanwhile.
+    """
     lines = [f"Last launch: {heading(launch, clock, usual)}"]
     if not launch.phases:
         return [*lines, "  no phase was begun"]
@@ -34,7 +43,9 @@ def waterfall(
     if late:
         lines += ["", "Slower than usual:", *(f"  {said}" for said in map(slower_words, late))]
     stopped = stopped_in(launch)
-    if stopped is not None:
+    if stopped is not None and asked_by is not None and stopped.errno in KILLED:
+        lines += ["", paint(f"Stopped in {stopped.phase}, asked for by {asked_by}", "yellow", colours)]
+    elif stopped is not None:
         lines += ["", paint(failure_words(stopped), "red", colours), *hint_lines(stopped.hint)]
     return lines
 

@@ -20,14 +20,16 @@ ExecReload={program} reload
 # A crash only: the next daemon adopts the workers of the last one. The keeper and the workers live in a
 # delegated scope of their own, which is why this service neither delegates nor kills them.
 Restart=on-failure
+# Told to leave, it left; a worker that would not die stays behind, and is named in the log.
+RestartPreventExitStatus=5
 RestartSec=1
 # The daemon reports twice as often. An event loop that hangs is ended and started again.
 WatchdogSec=30
 
 # SIGTERM for the daemon alone: it stops each worker by that worker's own rules, then the keeper.
 KillMode=mixed
-# More than the longest stop.grace of any worker, and five seconds for what has to be killed.
-TimeoutStopSec=120
+# The daemon asks for more while its workers' own graces last (EXTEND_TIMEOUT_USEC=): this ends one that hangs.
+TimeoutStopSec=60
 # A worker takes about four descriptors. The usual soft limit of 1024 ends at some 250 workers.
 LimitNOFILE=65536:524288
 # journald drops what exceeds 10,000 entries in 30 s: fewer than 500 workers' set-ups. In a user's manager it is

@@ -34,10 +34,10 @@ def command(
     """Wait until all these workers or instances meet a condition (without names: all). Exit status 1: not in time."""
     timeout_s = seconds(timeout)
 
-    from supervisor.control.models import WaitRequest, WaitResult  # noqa: PLC0415
+    from supervisor.cli.waiting import wait_on  # noqa: PLC0415
 
     async def question(client: "ControlClient") -> "WaitResult":
-        return await client.post("/v1/wait", WaitRequest(names, condition, timeout_s), WaitResult)
+        return await wait_on(client, names, condition, timeout_s)
 
     result = ask(settings, question)
     if as_json:

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from starlette.requests import Request
 from starlette.responses import Response
 
-from supervisor.control.errors import bad_request, conflict
+from supervisor.control.errors import bad_request, conflict, leaving
 from supervisor.control.fleet_surface import FleetSurface
 from supervisor.control.models import Accepted, KillRequest, Names, ReloadRequest, WaitRequest, WaitResult
 from supervisor.control.routes import Context, json_response, read_body, until_disconnect
 from supervisor.policy.restart import LIVE, State
 from supervisor.runtime.pausing import CannotPause
+from supervisor.runtime.reload import CannotReload
 
 BY = "operator"
 MAX_WAIT_S = 366 * 24 * 3600.0
@@ -86,7 +87,11 @@ async def wait(context: Context, request: Request) -> Response:
     if body.timeout_s is not None and not 0 <= body.timeout_s <= MAX_WAIT_S:
         raise bad_request(f"cannot wait {body.timeout_s:g} s: the time-out is from 0 to {MAX_WAIT_S:g} s")
     _accepted(fleet, body.names)
-    met = await until_disconnect(request, lambda: fleet.wait(body.names, body.condition, body.timeout_s))
+    met = await until_disconnect(
+        request, context.stopping, lambda: fleet.wait(body.names, body.condition, body.timeout_s)
+    )
+    if met is None and context.stopping.is_set() and not context.stopping.for_good:
+        raise leaving("wait any longer")
     missing = () if met else _missing(fleet, body)
     return json_response(WaitResult(bool(met), missing))
 
@@ -94,7 +99,10 @@ async def wait(context: Context, request: Request) -> Response:
 async def reload(context: Context, request: Request) -> Response:
     """Read the configuration again; answers the difference."""
     body = await read_body(request, ReloadRequest)
-    return json_response(await context.fleet.reload(body.dry_run))
+    try:
+        return json_response(await context.fleet.reload(body.dry_run))
+    except CannotReload as error:
+        raise conflict(str(error)) from None
 
 
 async def shutdown(context: Context, _request: Request) -> Response:

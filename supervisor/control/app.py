@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from functools import partial
 from http import HTTPStatus
 
-import trio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -14,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from supervisor.control.body import BodyLimit
+from supervisor.control.closing import Closing
 from supervisor.control.errors import ApiError, config_error, conflict, unknown_name
 from supervisor.control.fleet_surface import FleetSurface
 from supervisor.control.models import ErrorBody, ErrorView
@@ -26,7 +26,7 @@ from supervisor.spec.errors import ConfigError
 from supervisor.spec.names import UnknownName
 
 
-def build(fleet: FleetSurface, stopping: trio.Event, specs: Sequence[RouteSpec] = ROUTES) -> Starlette:
+def build(fleet: FleetSurface, stopping: Closing, specs: Sequence[RouteSpec] = ROUTES) -> Starlette:
     """The application; `stopping` ends its streams."""
     context = Context(fleet, Sampler(), stopping)
     routes = [Route(spec.path, partial(_handle, context, spec), methods=[spec.method]) for spec in specs]
@@ -67,6 +67,12 @@ async def _http_error(_request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException) and error.headers:
         response.headers.update(error.headers)
     return response
+
+
+def too_many(most: int) -> Response:
+    """503: so many requests that last are under way."""
+    view = ErrorView("too_many", f"cannot serve this request: {most} clients wait or follow events already")
+    return json_response(ErrorBody(view), HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 async def _fault(fleet: FleetSurface, request: Request, error: Exception) -> Response:

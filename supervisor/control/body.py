@@ -78,11 +78,11 @@ async def _refuse(send: Send, status: HTTPStatus, why: str) -> None:
 async def _finish(scope: Scope, receive: Receive, send: Send) -> None:
     """Take what is queued, then end the answer: Hypercorn's queue is bounded, and it waits for room to end a request.
 
-    The server puts `hang_up` into the scope; without it (in a test client) the rest is simply read.
+    The server puts its `stream` into the scope; without it (in a test client) the rest is simply read.
     """
-    hang_up = scope.get("state", {}).get("hang_up")
-    if hang_up is not None:
-        hang_up()
+    stream = scope.get("state", {}).get("stream")
+    if stream is not None:
+        stream.hang_up()
     with trio.move_on_after(DRAIN_TIMEOUT_S):
         while True:
             message = await receive()

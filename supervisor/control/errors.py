@@ -27,6 +27,14 @@ def conflict(message: str) -> ApiError:
     return ApiError(HTTPStatus.CONFLICT, ErrorView("conflict", message))
 
 
+def leaving(what: str) -> ApiError:
+    """503: another program is about to take the place of the one that answers."""
+    return ApiError(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        ErrorView("leaving", f"cannot {what}: the daemon re-executes itself: ask again"),
+    )
+
+
 def unknown_name(error: UnknownName) -> ApiError:
     """404: neither a worker nor an instance."""
     view = ErrorView("unknown_name", str(error), name=error.name, nearest=error.nearest)

@@ -10,6 +10,7 @@ import msgspec
 import trio
 
 from supervisor.control import sockets
+from supervisor.control.acceptor import Acceptor
 from supervisor.control.exec_messages import Exited, Failed, FromDaemon, Request, Signal, Started, Terminal
 from supervisor.control.exec_messages import receive as receive_message
 from supervisor.control.exec_messages import send as send_message
@@ -21,7 +22,6 @@ from supervisor.spec.names import UnknownName
 
 REQUEST_TIMEOUT_S = 10.0
 MAX_CONNECTIONS = 256
-RETRY_S = 0.1
 LARGEST_ID = 2**32 - 2
 LARGEST_SIGNAL = 64
 
@@ -33,35 +33,64 @@ class _RefusedError(Exception):
 
 
 async def serve(
-    fleet: FleetRuntime, socket_path: str, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    fleet: FleetRuntime,
+    socket_path: str,
+    inherited: socket.socket | None = None,
+    *,
+    task_status: trio.TaskStatus[Acceptor] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Execute what is asked for on `socket_path` until cancelled. Started once a client can connect.
 
-    Raises SocketTaken when a living daemon listens there; OSError.
+    inherited: listens there already. Raises SocketTaken when a living daemon listens there; OSError.
     """
     path = os.path.abspath(socket_path)  # noqa: ASYNC240 it reads nothing
-    listening = sockets.listen(path, socket.SOCK_SEQPACKET)
-    inode = os.lstat(path).st_ino
+    acceptor = Acceptor(inherited or sockets.listen(path, socket.SOCK_SEQPACKET), fleet.bus, path)
     try:
         async with trio.open_nursery() as nursery:
-            task_status.started()
+            nursery.start_soon(acceptor.stay, socket.SOCK_SEQPACKET)
+            task_status.started(acceptor)
+            sessions = await nursery.start(_Sessions(fleet).run)
             while True:
-                await trio.lowlevel.wait_readable(listening)
-                try:
-                    _admit(listening.accept()[0], fleet, nursery)
-                except OSError:  # it went away meanwhile, or there is no descriptor for it
-                    await trio.sleep(RETRY_S)
+                sessions.admit(await acceptor.accept())
     finally:
-        listening.close()
-        sockets.unlink(path, inode)
+        acceptor.close()
 
 
-def _admit(connection: socket.socket, fleet: FleetRuntime, nursery: trio.Nursery) -> None:
-    connection.setblocking(False)
-    if sockets.peer_uid(connection) not in (os.geteuid(), 0) or len(nursery.child_tasks) >= MAX_CONNECTIONS:
-        connection.close()
-    else:
-        nursery.start_soon(_Session(connection, fleet).run)
+class _Sessions:
+    """All that there are. Who comes when there is no more room takes the place of one that has asked for nothing."""
+
+    def __init__(self, fleet: FleetRuntime) -> None:
+        self._fleet = fleet
+        self._open: dict[_Session, None] = {}  # the oldest first
+
+    async def run(self, task_status: "trio.TaskStatus[_Sessions]") -> None:
+        async with trio.open_nursery() as self._nursery:
+            task_status.started(self)
+            await trio.sleep_forever()
+
+    def admit(self, connection: socket.socket) -> None:
+        """Serve it, or close it."""
+        if sockets.peer_uid(connection) not in (os.geteuid(), 0):
+            connection.close()
+            return
+        if len(self._open) >= MAX_CONNECTIONS:
+            idle = next((one for one in self._open if not one.has_asked), None)
+            if idle is None:
+                view = Failed("too_many", f"cannot exec: {MAX_CONNECTIONS} commands are executed already")
+                with connection, suppress(OSError):
+                    send_message(connection, view)
+                return
+            del self._open[idle]
+            idle.give_up()
+        session = _Session(connection, self._fleet)
+        self._open[session] = None
+        self._nursery.start_soon(self._serve, session)
+
+    async def _serve(self, session: "_Session") -> None:
+        try:
+            await session.run()
+        finally:
+            self._open.pop(session, None)
 
 
 class _Session:
@@ -71,6 +100,12 @@ class _Session:
         self._connection = connection
         self._fleet = fleet
         self._stdio: list[int] = []
+        self.has_asked = False
+
+    def give_up(self) -> None:
+        """Make room for another."""
+        with suppress(OSError):  # its end is read at once
+            self._connection.shutdown(socket.SHUT_RDWR)
 
     async def run(self) -> None:
         """Serve it to its end; a fault of ours is the connection's end, and no more than that."""
@@ -94,6 +129,7 @@ class _Session:
             raise _RefusedError("bad_request", f"cannot exec: no request: {error.strerror or error}") from None
         if not data:  # somebody looked whether a daemon listens
             return
+        self.has_asked = True
         request = _read(data, self._stdio)
         instance = _choose(self._fleet, request.instance)
         caller = Caller(sockets.peer_pid(self._connection), sockets.peer_uid(self._connection))

@@ -1,6 +1,6 @@
 """What the control server needs of a fleet. The runtime offers it; tests offer a fake."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, Self
 
 from supervisor.control.models import Condition
@@ -172,7 +172,13 @@ class FleetSurface(Protocol):
         """Wait until all of them meet the condition; false when the time is over."""
 
     async def reload(self, dry_run: bool) -> FleetDiff:
-        """Read the configuration again. Raises ConfigError and changes nothing then."""
+        """Read the configuration again. Raises ConfigError and changes nothing then; CannotReload."""
+
+    async def reexec(self, client: Callable[[], int]) -> None:
+        """Become the program that is installed now; returns never. `client` gives a descriptor of the connection.
+
+        Raises CannotReexecError, ConfigError: all is as before.
+        """
 
     def request_shutdown(self) -> None:
         """Stop everything and leave."""

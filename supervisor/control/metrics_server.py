@@ -10,6 +10,8 @@ from supervisor.control.fleet_surface import FleetSurface
 from supervisor.control.server import serve_on
 from supervisor.control.sockets import BACKLOG
 from supervisor.control.table import METRICS
+from supervisor.spec.errors import ConfigError, Problem
+from supervisor.spec.model import Fleet
 
 
 class MetricsServer:
@@ -34,7 +36,19 @@ class MetricsServer:
                 if listener is None:
                     await trio.sleep_forever()
                 else:
-                    await serve_on(self._fleet, listener, (METRICS,))
+                    await serve_on(self._fleet, listener, self._address or "", (METRICS,))
+
+    def refuse_what_cannot_be(self, new: Fleet) -> None:
+        """Whether another address could be listened on. ConfigError where not."""
+        address = new.supervisor.metrics.listen
+        if address is None or address in (self._configured(), self._address):
+            return
+        try:
+            _listen(address).close()
+        except OSError as error:
+            why = f"cannot listen there: {error.strerror or error}"
+            problem = Problem(new.files[0], None, "supervisor.metrics.listen", why, value=f'"{address}"')
+            raise ConfigError([problem]) from None
 
     def follow(self) -> None:
         """The configuration may have changed. An address that failed is tried again."""

@@ -128,6 +128,15 @@ class ReloadRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dry_run: bool = False
 
 
+class Reexecuted(msgspec.Struct, frozen=True):
+    """The daemon is another program now, or the same anew."""
+
+    from_version: str
+    version: str
+    pid: int  # as before
+    workers: int  # that go on
+
+
 class Accepted(msgspec.Struct, frozen=True):
     """The instances that the request reached. It is accepted, not done: use wait."""
 

@@ -49,13 +49,21 @@ def _operation(spec: RouteSpec, by_type: dict[str, Any]) -> dict[str, Any]:
         "summary": spec.summary,
         "parameters": [_path_parameter(name) for name in re.findall(r"{(\w+)}", spec.path)]
         + [_parameter(one) for one in spec.parameters],
-        "responses": {"200": _answer("done, or accepted", spec.media_type, schema)},
+        "responses": {"200": _answer("done, or accepted", spec.media_type, _framed(spec.media_type, schema))},
     }
     for status in sorted(set(spec.errors)):
         operation["responses"][str(int(status))] = _answer(HTTPStatus(status).phrase, JSON, by_type[repr(ErrorBody)])
     if spec.request is not None:
         operation["requestBody"] = {"content": {JSON: {"schema": by_type[repr(spec.request)]}}}
     return operation
+
+
+def _framed(media_type: str, schema: Any) -> Any:
+    """Of a stream, each server-sent event: the answer itself is in its `data`, as JSON."""
+    if media_type != "text/event-stream":
+        return schema
+    data = {"type": "string", "contentMediaType": JSON, "contentSchema": schema}
+    return {"type": "object", "properties": {"id": {"type": "string"}, "event": {"type": "string"}, "data": data}}
 
 
 def _answer(summary: str, media_type: str, schema: Any) -> dict[str, Any]:

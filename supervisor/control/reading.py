@@ -1,5 +1,6 @@
 """Handlers that only look."""
 
+import math
 import os
 import time
 from collections.abc import Sequence
@@ -14,10 +15,12 @@ from supervisor.control.fleet_surface import InstanceSurface
 from supervisor.control.models import InstanceDetail, InstanceView, StatsView, UsageView, VersionView
 from supervisor.control.routes import Context, json_response
 from supervisor.control.views import instance_detail, instance_view
+from supervisor.runtime.turns import Portions
 from supervisor.spec.records import LaunchRecord
 from supervisor.telemetry.cgroup_usage import read_usage
 from supervisor.telemetry.metrics import METRICS
 
+USAGE_PATIENCE_S = 0.05  # states are what is asked for; what they use is told where it is known by then
 ONE_SCRAPE = trio.CapacityLimiter(1)  # at a time: every user of the machine may ask for metrics
 
 
@@ -31,9 +34,13 @@ async def instances(context: Context, request: Request) -> Response:
     """Every instance, or those of ?name=."""
     fleet = context.fleet
     chosen = fleet.select(request.query_params.getlist("name"))
-    usage = await _usage(context, chosen)
+    usage = await _usage(context, chosen, USAGE_PATIENCE_S)
     now, wall = time.monotonic(), time.time()
-    views: list[InstanceView] = [instance_view(one, now, wall, usage.get(one.name)) for one in chosen]
+    views: list[InstanceView] = []
+    portions = Portions()
+    for one in chosen:
+        views.append(instance_view(one, now, wall, usage.get(one.name)))
+        await portions.rest()
     return json_response(views)
 
 
@@ -81,8 +88,10 @@ async def metrics(_context: Context, _request: Request) -> Response:
     return Response(body, headers={"content-type": content_type})
 
 
-async def _usage(context: Context, chosen: Sequence[InstanceSurface]) -> dict[str, UsageView]:
+async def _usage(
+    context: Context, chosen: Sequence[InstanceSurface], patience_s: float = math.inf
+) -> dict[str, UsageView]:
     pids = {one.name: one.pid for one in chosen if one.pid is not None}
     now = time.time()
     ages_s = {one.name: now - one.started_at for one in chosen if one.started_at is not None}
-    return await context.sampler.sample(pids, ages_s)
+    return await context.sampler.sample(pids, ages_s, patience_s)

@@ -30,9 +30,16 @@ An answer that is not 2xx is `{"error": {"code": …, "message": "cannot …"}}`
 | 409 | `conflict` | understood, but not in this state |
 | 422 | `config_error` | the configuration cannot be used; `problems` has each mistake; nothing was changed |
 | 500 | `internal` | a fault of the daemon's, in its log with the traceback |
+| 503 | `too_many` | 192 clients wait or follow events already |
 
 `GET /v1/events` is a stream of server-sent events: `id`, `event` (the name), `data` (one `EventView` as JSON). It
 resumes after `Last-Event-ID`. The daemon remembers the last 1000; who reads too slowly gets `events.lost`.
+
+A connection that has asked for nothing for 30 s is closed. At most 256 are open: who comes then takes the place of the
+oldest that has no request under way, else of the one that has not read its answer for the longest (5 s at least); where
+there is none it is refused. `control.refused` says how many, at most every ten seconds. The exec socket has 256 places,
+too, and a client that has sent no request makes room. If a socket's file is deleted, it is there again within seconds
+(`control.restored`).
 
 `nsvisor exec` speaks to a socket of its own, for descriptors go with its requests: `exec.sock` beside `control.sock`
 (beside another NAME, `NAME.exec`), SOCK_SEQPACKET, mode 0600, open to the daemon's user and root. Each message is one

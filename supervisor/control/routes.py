@@ -9,6 +9,7 @@ import trio
 from starlette.requests import Request
 from starlette.responses import Response
 
+from supervisor.control.closing import Closing
 from supervisor.control.errors import bad_request
 from supervisor.control.fleet_surface import FleetSurface
 from supervisor.control.usage import Sampler
@@ -19,7 +20,7 @@ class Context(NamedTuple):
 
     fleet: FleetSurface
     sampler: Sampler
-    stopping: trio.Event
+    stopping: Closing
 
 
 Handler = Callable[[Context, Request], Awaitable[Response]]
@@ -69,8 +70,8 @@ async def read_body(request: Request, kind: type[Body]) -> Body:
         raise bad_request(f"cannot read the request: {error}") from error
 
 
-async def until_disconnect(request: Request, work: Callable[[], Awaitable[Result]]) -> Result | None:
-    """Do it, and give up when the client has gone: None then."""
+async def until_disconnect(request: Request, closing: Closing, work: Callable[[], Awaitable[Result]]) -> Result | None:
+    """Do it, and give up when the client has gone, or is to ask another program: None then."""
     result: Result | None = None
 
     async with trio.open_nursery() as nursery:
@@ -80,7 +81,13 @@ async def until_disconnect(request: Request, work: Callable[[], Awaitable[Result
                 pass
             nursery.cancel_scope.cancel()
 
+        async def watch_server() -> None:
+            await closing.wait()
+            if not closing.for_good:
+                nursery.cancel_scope.cancel()
+
         nursery.start_soon(watch)
+        nursery.start_soon(watch_server)
         result = await work()
         nursery.cancel_scope.cancel()
     return result

@@ -44,6 +44,21 @@ def listen(path: str, kind: int = socket.SOCK_STREAM) -> socket.socket:
         return _bind(path, kind)
 
 
+def inherited(fd: int, path: str) -> socket.socket | None:
+    """A socket that listens on this path already; None where the descriptor is something else, and closed."""
+    try:
+        listening = socket.socket(fileno=fd)
+    except OSError:
+        os.close(fd)
+        return None
+    listens = listening.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    if listens and listening.getsockname() == os.path.abspath(path):
+        listening.setblocking(False)
+        return listening
+    listening.close()
+    return None
+
+
 def unlink(path: str, inode: int) -> None:
     """Remove the socket's file, unless another has taken its place."""
     with contextlib.suppress(FileNotFoundError):

@@ -14,6 +14,10 @@ class ControlStream(trio.abc.HalfCloseableStream):
         self._stream = stream
         self.socket = stream.socket
         self.read_out = trio.Event()  # the client sends no more
+        self.requests = 0  # under way
+        self.active_at = trio.current_time()  # when it came, or was last read from or written to
+        self.outlasting = 0  # of them, to be answered by the program that the daemon becomes
+        self.unread_since: float | None = None  # Trio's clock: an answer waits for its client to read
 
     def hang_up(self) -> None:
         """Receive no more: the client's writes fail, what is on its way out still gets there."""
@@ -26,13 +30,19 @@ class ControlStream(trio.abc.HalfCloseableStream):
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         """As in trio."""
         data = await self._stream.receive_some(max_bytes)
+        self.active_at = trio.current_time()
         if not data:
             self.read_out.set()
         return data
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """As in trio."""
-        await self._stream.send_all(data)
+        self.unread_since = trio.current_time()
+        try:
+            await self._stream.send_all(data)
+        finally:
+            self.unread_since = None
+            self.active_at = trio.current_time()
 
     async def wait_send_all_might_not_block(self) -> None:
         """As in trio."""

@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Any
 
-from supervisor.control import acting, reading, streaming
+from supervisor.control import acting, reading, reexecuting, streaming
 from supervisor.control.models import (
     Accepted,
     EventView,
@@ -11,6 +11,7 @@ from supervisor.control.models import (
     InstanceView,
     KillRequest,
     Names,
+    Reexecuted,
     ReloadRequest,
     StatsView,
     VersionView,
@@ -84,7 +85,7 @@ ROUTES = (
         EventView,
         parameters=(NAME, AFTER, LAST, FOLLOW, RESUME),
         media_type="text/event-stream",
-        errors=(*UNKNOWN, HTTPStatus.BAD_REQUEST),
+        errors=(*UNKNOWN, HTTPStatus.BAD_REQUEST, HTTPStatus.SERVICE_UNAVAILABLE),
     ),
     RouteSpec("POST", "/v1/start", "Want them up", acting.start, Accepted, Names, errors=(*UNKNOWN, *BODY)),
     RouteSpec("POST", "/v1/stop", "Want them down", acting.stop, Accepted, Names, errors=(*UNKNOWN, *BODY)),
@@ -115,7 +116,7 @@ ROUTES = (
         acting.wait,
         WaitResult,
         WaitRequest,
-        errors=(*UNKNOWN, *BODY),
+        errors=(*UNKNOWN, *BODY, HTTPStatus.SERVICE_UNAVAILABLE),
     ),
     RouteSpec(
         "POST",
@@ -125,6 +126,14 @@ ROUTES = (
         FleetDiff,
         ReloadRequest,
         errors=(*BODY, HTTPStatus.UNPROCESSABLE_ENTITY),
+    ),
+    RouteSpec(
+        "POST",
+        "/v1/reexec",
+        "Become the program that is installed now; workers go on. Answers when that is ready; needs HTTP/1.1",
+        reexecuting.reexec,
+        Reexecuted,
+        errors=(*BODY, HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.INTERNAL_SERVER_ERROR),
     ),
     RouteSpec("POST", "/v1/shutdown", "Stop every worker, then the daemon", acting.shutdown, Accepted, errors=BODY),
     METRICS,

@@ -10,12 +10,11 @@ from typing import Literal
 from supervisor.host.check import Check, read
 from supervisor.spec import paths, remedies
 from supervisor.spec.cgroup_files import CONTROLLERS, wanted_controllers
+from supervisor.spec.descriptors import of_fleet
 from supervisor.spec.facts import HostFacts
-from supervisor.spec.model import Worker
+from supervisor.spec.model import Fleet, Worker
 
 MIN_FREE_BYTES = 64 * 1024 * 1024
-DESCRIPTORS_PER_INSTANCE = 6  # pidfd, channel, two output pipes, two log files
-DESCRIPTORS_OWN = 64
 CGROUPS = "/sys/fs/cgroup"
 
 
@@ -132,20 +131,18 @@ def check_controllers(
     yield Check("cgroup controllers", status, f"{said}; limits ask for {asked}", fix)
 
 
-def check_descriptors(instances: int, limits: tuple[int, int] | None = None) -> Check:
-    """RLIMIT_NOFILE against about six descriptors per instance. limits: (soft, hard), default this process's."""
+def check_descriptors(fleet: Fleet, limits: tuple[int, int] | None = None) -> Check:
+    """RLIMIT_NOFILE against what the fleet needs. limits: (soft, hard), default this process's."""
     name = "open files"
     soft, hard = limits or resource.getrlimit(resource.RLIMIT_NOFILE)
-    need = instances * DESCRIPTORS_PER_INSTANCE + DESCRIPTORS_OWN
+    need = of_fleet(fleet).most
+    instances = sum(worker.instances for worker in fleet.workers.values())
     if hard != resource.RLIM_INFINITY and hard < need:
         return Check(
             name, "fail", f"at most {hard}, {instances} instances need {need}", f"LimitNOFILE={need} in nsvisor.service"
         )
-    if soft != resource.RLIM_INFINITY and soft < need:
-        return Check(
-            name, "warn", f"{soft} now, {hard} allowed, {instances} instances need {need}", f"ulimit -n {need}"
-        )
-    return Check(name, "ok", f"{soft} of {hard} allowed, {need} needed")
+    allowed = "unlimited" if hard == resource.RLIM_INFINITY else hard
+    return Check(name, "ok", f"{soft}, which the daemon raises to {allowed}; {need} needed")
 
 
 def check_keys(instances: int, uid: int, root: str = "/proc") -> Iterator[Check]:

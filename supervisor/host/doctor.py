@@ -9,6 +9,7 @@ from supervisor.host import (
     check_journal,
     check_kernel,
     check_locks,
+    check_quotas,
     check_seccomp,
     check_session,
     check_workers,
@@ -47,6 +48,7 @@ def _checks(fleet: Fleet | None, facts: HostFacts, environ: Mapping[str, str]) -
     yield from check_seccomp.check_seccomp(workers, os.uname().machine)
     yield from check_kernel.check_chroot(read("/proc/self/mountinfo") or "")
     yield from check_kernel.check_sysctls(wanted)
+    yield from check_quotas.check_processes(workers, facts.uid)
     if "user" in wanted:
         yield from check_kernel.check_user_namespaces(_relevant(probe(), wanted, workers), facts)
     yield from check_locks.check_seal(workers)
@@ -63,7 +65,7 @@ def _checks(fleet: Fleet | None, facts: HostFacts, environ: Mapping[str, str]) -
     own = read("/proc/self/cgroup") or ""
     yield check_session.check_cgroup(own)
     yield from check_session.check_controllers(workers, facts, own)
-    yield check_session.check_descriptors(instances)
+    yield check_session.check_descriptors(fleet or Fleet(workers={PLAIN.name: PLAIN}))
     yield from check_session.check_keys(instances, facts.uid)
     if fleet is not None:
         yield from check_workers.check_files(workers, facts)

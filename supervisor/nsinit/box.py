@@ -15,6 +15,8 @@ class Box:
         self.index = 0  # of the phase that runs
         self.owns_pid_namespace = True
         self.hidden = False  # others live in the sandbox already: this process is not dumpable until it executes
+        self.released = False  # it outlives the keeper
+        self.init_fd = -1  # of the workload's process: a byte there has PID 1 outlive the keeper, too
         self.filtered = False  # by a seccomp profile that may allow no more than write and execve
         self.groups_denied = False
         self.root_fd = -1  # the new root's mount, from rootfs.prepare on

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+import signal
 import time
 
 TYPE_CHECKING = False
@@ -19,6 +20,7 @@ def end_all(workers: list[Held]) -> None:
     begun = time.monotonic()
     for worker in alive:
         worker.signal(worker.stop_signal)
+        worker.signal(signal.SIGCONT)  # one that is stopped would not hear it
     while alive:
         now = time.monotonic() - begun
         for worker in alive:

@@ -66,6 +66,11 @@ class Forks:
         finally:
             os.close(report_writer)
 
+    @property
+    def spare_pid(self) -> int:
+        """Of the process cloned ahead; 0 without one."""
+        return self._spare.pid if self._spare is not None else 0
+
     def want_spare(self) -> None:
         """Have the next one made, once nobody waits."""
         self.wants_spare = self._ahead and self._spare is None

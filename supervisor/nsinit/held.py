@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
+
+from supervisor.nsinit.descendants import kill_below
 
 
 class Held:
@@ -22,9 +25,16 @@ class Held:
         self.stop_signal = stop_signal
         self.grace_s = grace_s
         self.owns_pid_namespace = True
+        self.events = select.POLLIN  # of its pidfd: they tell its end
+        self.is_released = False  # it outlives this keeper: the daemon has all that the next one needs
         self.locks: list[int] = []  # of directories that are mounted in it: free once it has ended, for the next one
         self.is_helper = False  # a program of the host's beside the worker whose name its own begins with
         self.exit: tuple[int, int, int, int] | None = None  # wait status, user us, system us, max RSS KiB
+
+    @property
+    def told_report(self) -> list[int]:
+        """Its report's reading end, where the daemon is to have one: of who outlives this keeper."""
+        return [self.report] if self.is_released and self.report >= 0 else []
 
     def reap(self) -> tuple[int, int, int, int] | None:
         """Take the exit status and the resource usage; the workload's own status where PID 1 reported one.
@@ -34,13 +44,15 @@ class Held:
         pid, status, usage = os.wait4(self.pid, os.WNOHANG)
         if pid == 0:
             return None
+        return self._ended(status, int(usage.ru_utime * 1e6), int(usage.ru_stime * 1e6), usage.ru_maxrss)
+
+    def _ended(self, status: int, user_us: int, system_us: int, max_rss_kib: int) -> tuple[int, int, int, int]:
         if self.report >= 0:
             status = self._reported_status(status)
         for fd in self.locks:
             os.close(fd)
         self.locks.clear()
-        user_us, system_us = int(usage.ru_utime * 1e6), int(usage.ru_stime * 1e6)
-        self.exit = (status, user_us, system_us, usage.ru_maxrss)
+        self.exit = (status, user_us, system_us, max_rss_kib)
         return self.exit
 
     def _reported_status(self, status: int) -> int:
@@ -64,42 +76,5 @@ class Held:
 
     def close(self) -> None:
         """Let go of the descriptors."""
-        for fd in (self.pidfd, *self.kept):
+        for fd in (self.pidfd, *self.kept, *self.locks, *([self.report] if self.report >= 0 else [])):
             os.close(fd)
-
-
-def kill_below(pid: int) -> int:
-    """SIGKILL every descendant of a process, the nearest first: how many there were."""
-    killed = 0
-    found = [(pid, -1)]
-    while found:
-        parent, held = found.pop()
-        for child in children(parent):
-            try:
-                pidfd = os.pidfd_open(child)
-            except ProcessLookupError:
-                continue
-            if child in children(parent):  # the number is still that of the process which is held now
-                with contextlib.suppress(ProcessLookupError):
-                    signal.pidfd_send_signal(pidfd, signal.SIGSTOP)  # no more of them while those below are looked up
-                found.append((child, pidfd))
-            else:
-                os.close(pidfd)
-        if held >= 0:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(held, signal.SIGKILL)
-            os.close(held)
-            killed += 1
-    return killed
-
-
-def children(pid: int) -> list[int]:
-    """Of all of a process's threads."""
-    found: list[int] = []
-    try:
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
-                found += map(int, file.read().split())
-    except OSError:  # gone meanwhile: its children are somebody else's now
-        pass
-    return found

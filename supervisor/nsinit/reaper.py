@@ -12,6 +12,7 @@ import signal
 
 from supervisor.kernel import process as kernel
 from supervisor.kernel.libc import KernelError
+from supervisor.nsinit.descendants import kill_below
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ def reap(box: Box, workload: int) -> NoReturn:
     """Stay until the workload has ended. The status goes to the keeper as waitpid(2) gave it, then as exit code."""
     try:
         status = _serve(box, workload)
-        os.write(box.report_fd, status.to_bytes(4, "little"))
+        with contextlib.suppress(BrokenPipeError):  # keeper and daemon are gone: the exit code has to do
+            os.write(box.report_fd, status.to_bytes(4, "little"))
         if not box.owns_pid_namespace:
             _end_descendants()
         os._exit(status >> 8 if status & 0x7F == 0 else 128 + (status & 0x7F))
@@ -83,14 +85,12 @@ def _leave_without_keeper(box: Box) -> None:
 def _end_descendants() -> None:
     """Kill and reap children until none is left; orphans below come to us, the subreaper."""
     while True:
-        children: list[bytes] = []
         with contextlib.suppress(OSError):
             if os.readlink("/proc/self") == str(os.getpid()):  # else these are numbers of another pid namespace
-                with open("/proc/thread-self/children", "rb") as file:
-                    children = file.read().split()
-        for child in children:
-            os.kill(int(child), signal.SIGKILL)
+                kill_below(os.getpid())
         try:
             os.waitpid(-1, 0)
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
         except ChildProcessError:
             return

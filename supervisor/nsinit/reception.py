@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _socket
+import errno
 import os
 import time
 
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 
     from supervisor.nsinit.watch import Watch
 
+GREET_S = 2.0  # who has not said hello after so long makes room for the next one
+TURNED_AWAY = 16  # at most so many are there at once
+SHORT_PAUSE_S = 0.05  # there is no descriptor for who connects: poll reports it at once, and for ever
+
 
 class Reception:
     """Its connection, where there is one."""
@@ -24,6 +29,9 @@ class Reception:
         self.alone_since = time.monotonic()
         self._watch = watch
         self._obey = obey
+        self._connected_at = 0.0
+        self._has_greeted = False
+        self._turned_away: list[Link] = []  # the oldest first
 
     def listen(self, fd: int) -> None:
         """Await daemons at a listening SOCK_SEQPACKET."""
@@ -32,9 +40,10 @@ class Reception:
         listener.listen(8)  # again, by this process: SO_PEERCRED tells the next daemon whom it talks to
         self._watch.add(fd, lambda: self._accept(listener))
 
-    def connect(self, link: Link) -> None:
-        """Serve this one."""
+    def connect(self, link: Link, *, greeted: bool = True) -> None:
+        """Serve this one. greeted: it need not say hello to stay."""
         self.link = link
+        self._connected_at, self._has_greeted = time.monotonic(), greeted
         self._watch.add(link.fileno(), lambda: self._serve(link))
 
     def say(self, *tokens: str | int, fds: list[int] | None = None) -> None:
@@ -50,19 +59,26 @@ class Reception:
     def _accept(self, listener: _socket.socket) -> None:
         try:
             fd, _ = listener._accept()  # type: ignore[attr-defined]
-        except OSError:  # it went away meanwhile
+        except OSError as error:  # else it went away meanwhile
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS):
+                time.sleep(SHORT_PAUSE_S)
             return
         link = Link(_socket.socket(fileno=fd))
         while self.link is not None and self.link.hung_up():
             self._serve(self.link)  # a dead daemon's last messages, and then its end: the next one is there already
+        if self.link is not None and not self._has_greeted and time.monotonic() - self._connected_at > GREET_S:
+            self._disconnect()  # whoever it is, it is no daemon
         try:
             if link.peer_uid() not in (os.geteuid(), 0):
                 link.close()
             elif self.link is not None:
                 link.send("busy", os.getpid())
                 self._watch.add(link.fileno(), lambda: self._turn_away(link))  # closed unread it would reset: "gone"
+                self._turned_away.append(link)
+                if len(self._turned_away) > TURNED_AWAY:
+                    self._forget(self._turned_away[0])
             else:
-                self.connect(link)
+                self.connect(link, greeted=False)
         except OSError:
             link.close()
 
@@ -75,11 +91,15 @@ class Reception:
         except OSError:
             message = None
         if message is None:
-            self._watch.remove(link.fileno())
-            link.close()
+            self._forget(link)
             return
         for fd in message[1]:
             os.close(fd)
+
+    def _forget(self, link: Link) -> None:
+        self._turned_away.remove(link)
+        self._watch.remove(link.fileno())
+        link.close()
 
     def _serve(self, link: Link) -> None:
         try:
@@ -94,6 +114,7 @@ class Reception:
         if message is None:
             self._disconnect()
             return
+        self._has_greeted = self._has_greeted or message[0][0] == "hello"
         self._obey(*message)
 
     def _disconnect(self) -> None:

@@ -16,9 +16,9 @@ class Watch:
         self._poll = select.poll()
         self._actions: dict[int, Callable[[], None]] = {}
 
-    def add(self, fd: int, action: Callable[[], None]) -> None:
-        """Do this whenever there is something to read, or the other end is closed."""
-        self._poll.register(fd, select.POLLIN)
+    def add(self, fd: int, action: Callable[[], None], events: int = select.POLLIN) -> None:
+        """Do this whenever there is something to read, or the other end is closed; events 0: only then."""
+        self._poll.register(fd, events)
         self._actions[fd] = action
 
     def remove(self, fd: int) -> None:

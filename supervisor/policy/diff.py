@@ -1,5 +1,7 @@
 """What a new configuration would change, instance by instance."""
 
+from typing import Literal
+
 import msgspec
 
 from supervisor.spec.instances import notify_variables
@@ -9,7 +11,7 @@ HIDDEN = "(hidden)"  # values of the environment are often secrets
 CONTENT = "(content of the file)"  # of a seccomp profile: hundreds of names
 
 # Read by the daemon when it next decides, not built into the sandbox: a change needs no new incarnation.
-LIVE_KEYS = frozenset({"after", "autostart", "health", "ready", "requires", "restart", "setup_timeout", "stop"})
+LIVE_KEYS = frozenset({"after", "autostart", "health", "log", "ready", "requires", "restart", "setup_timeout", "stop"})
 
 # Not part of any one instance: another number of instances adds or removes some.
 FLEET_KEYS = frozenset({"name", "instances"})
@@ -29,6 +31,9 @@ class Change(msgspec.Struct, frozen=True):
     instance: str
     keys: tuple[KeyChange, ...]
     relaunch: bool  # False: the present incarnation can go on under the new spec
+    # What comes of it. By the two fleets alone it is one of the first two; whoever knows the instance's state says
+    # more: "start": it waited or had failed, and starts now; "next start": it is down, and stays so.
+    effect: Literal["live", "restart", "start", "next start"]
 
 
 class FleetDiff(msgspec.Struct, frozen=True):
@@ -54,11 +59,7 @@ def diff(old: Fleet, new: Fleet) -> FleetDiff:
     return FleetDiff(
         added=tuple(name for name in after if name not in before),
         removed=tuple(name for name in before if name not in after),
-        changed=tuple(
-            Change(name, keys[name], _needs_relaunch(keys[name], before[name], after[name]))
-            for name in kept
-            if keys[name]
-        ),
+        changed=tuple(_change(name, keys[name], before[name], after[name]) for name in kept if keys[name]),
         unchanged=tuple(name for name in kept if not keys[name]),
         supervisor=key_changes(old.supervisor, new.supervisor),
     )
@@ -73,6 +74,11 @@ def key_changes(old: Worker | Supervisor, new: Worker | Supervisor) -> tuple[Key
 
 def _instances(fleet: Fleet) -> dict[str, Worker]:
     return {name: worker for worker in fleet.workers.values() for name in instance_names(worker)}
+
+
+def _change(name: str, keys: tuple[KeyChange, ...], old: Worker, new: Worker) -> Change:
+    relaunch = _needs_relaunch(keys, old, new)
+    return Change(name, keys, relaunch, "restart" if relaunch else "live")
 
 
 def _needs_relaunch(keys: tuple[KeyChange, ...], old: Worker, new: Worker) -> bool:

@@ -8,7 +8,7 @@ from supervisor.policy.backoff import delay_s
 from supervisor.policy.events import Adopted, Extend, Kill, Unhealthy
 from supervisor.policy.guards import counted_starts
 from supervisor.policy.reports import REPORTS
-from supervisor.policy.rules import CRASH_LOOP_FAILURES, KILL_TIMEOUT_S, LONGEST_EXTENSION
+from supervisor.policy.rules import ADOPTED_PROBES_S, CRASH_LOOP_FAILURES, KILL_TIMEOUT_S, LONGEST_EXTENSION
 from supervisor.policy.states import State
 from supervisor.policy.turn import Turn
 from supervisor.policy.verdict import signal_name
@@ -50,6 +50,12 @@ def _adopt(turn: Turn) -> None:
 
 def _ready(turn: Turn) -> None:
     turn.set(ready_at=turn.now, deadline=turn.now + turn.rules.reset_after_s)
+
+
+def _go_on_with_ready_timer(turn: Turn) -> None:
+    """Not begun anew: a daemon that crashes again and again must not give a worker all the time there is."""
+    least = min(ADOPTED_PROBES_S, turn.rules.ready_timeout_s)
+    turn.set(deadline=max(turn.status.deadline or 0.0, turn.now + least))
 
 
 def _note_unhealthy(turn: Turn) -> None:
@@ -118,6 +124,7 @@ EFFECTS: Final[dict[str, Callable[[Turn], None]]] = {
     "adopt": _adopt,
     "probe": lambda turn: turn.act(Probe(turn.status.incarnation)),
     "ready timer": lambda turn: turn.set(deadline=turn.now + turn.rules.ready_timeout_s),
+    "go on with ready timer": _go_on_with_ready_timer,
     "extend ready timer": lambda turn: _extend(turn, turn.rules.ready_timeout_s),
     "extend grace timer": lambda turn: _extend(turn, turn.rules.grace_s),
     "ready": _ready,

@@ -22,6 +22,7 @@ class Said(msgspec.Struct, frozen=True, omit_defaults=True):
     status: str | None = None
     main_pid: int | None = None  # in its own pid namespace
     state: Literal["ready", "reloading", "stopping"] | None = None
+    watchdog_s: float | None = None  # by WATCHDOG_USEC=
 
 
 def observe(

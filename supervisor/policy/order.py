@@ -52,11 +52,6 @@ def start_levels(fleet: Fleet) -> tuple[tuple[str, ...], ...]:
     return tuple(levels)
 
 
-def stop_levels(fleet: Fleet) -> tuple[tuple[str, ...], ...]:
-    """Return the reverse of `start_levels`, the last of a level first."""
-    return tuple(level[::-1] for level in reversed(start_levels(fleet)))
-
-
 def _by_instance(fleet: Fleet, names: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for worker in fleet.workers.values():

@@ -8,6 +8,7 @@ from supervisor.policy.order import dependencies
 from supervisor.spec.model import ExitName, Worker
 
 RESET_AFTER_S = 60.0
+ADOPTED_PROBES_S = 5.0  # at least, to become ready in: while there was no daemon nobody probed
 KILL_TIMEOUT_S = 5.0  # what outlives the kill of its whole tree by this is unkillable
 LONGEST_EXTENSION = 10  # times ready.timeout or stop.grace: what EXTEND_TIMEOUT_USEC may make of them
 CRASH_LOOP_FAILURES = 5  # in a row, with no stable run in between

@@ -153,7 +153,7 @@ STATES: Final[dict[State, Rows]] = {
         **UP,
         BecameReady: (Rule(ALWAYS, State.READY, BECOME_READY),),
         Extend: (Rule(ALWAYS, None, ("extend ready timer",)),),
-        Adopted: (Rule("ready", State.READY, BECOME_READY), Rule(ALWAYS, None, ("probe", "ready timer"))),
+        Adopted: (Rule("ready", State.READY, BECOME_READY), Rule(ALWAYS, None, ("probe", "go on with ready timer"))),
         Deadline: (Rule(ALWAYS, State.STOPPING, ("report worker.ready_timeout", *STOP)),),
     },
     State.READY: {

@@ -1,10 +1,12 @@
 """Taking over from a dead daemon: what the keeper holds, joined with what the state says."""
 
+import math
 import os
 import time
 from collections.abc import Mapping
 
 import trio
+from msgspec.structs import replace
 
 from supervisor.policy.restart import LIVE, Exited, Restart, State
 from supervisor.runtime import notify_socket, pasta
@@ -14,9 +16,10 @@ from supervisor.runtime.incarnation import Incarnation
 from supervisor.runtime.instance import Instance
 from supervisor.runtime.keeper_greeting import HeldWorker
 from supervisor.runtime.keeper_link import KeeperLink
-from supervisor.runtime.kill import kill_tree
+from supervisor.runtime.kill import kill_tree, owns_pid_namespace
 from supervisor.runtime.services import Services
-from supervisor.runtime.state import InstanceState, digest
+from supervisor.runtime.spec_digest import digest
+from supervisor.runtime.state import InstanceState
 from supervisor.spec.records import Cause, ExitRecord
 
 STRAY_TIMEOUT_S = 5.0
@@ -33,6 +36,7 @@ async def adopt(
     known = {f"{state.instance}#{state.status.incarnation}": state for state in states.values()}
     alive: dict[str, HeldWorker] = {}
     helpers: dict[str, HeldWorker] = {}  # by the incarnation that they serve
+    undying: list[HeldWorker] = []
     async with trio.open_nursery() as nursery:
         for worker in held:
             state = known.get(worker.name)
@@ -42,12 +46,14 @@ async def adopt(
             elif state is not None and _goes_on(state, instances):
                 alive[state.instance] = worker
             else:
-                nursery.start_soon(_end_stray, worker, keeper, services)
+                nursery.start_soon(_end_stray, worker, keeper, services, undying)
     taken = {name: state for name, state in states.items() if name in instances}
     for name in states.keys() - taken.keys():
         services.state.forget(name)
     for name, state in taken.items():  # all of them, before an event of one looks at the others
         instances[name].status = state.status
+    for worker in undying:
+        _await_end(worker, keeper, instances, services)
     for name, state in taken.items():
         instance, number = instances[name], state.status.incarnation
         if name in alive:
@@ -56,7 +62,8 @@ async def adopt(
             instance.pausing.since = state.paused_at  # its cgroup has the last word
             incarnation.adopt(alive[name], keeper, state.started_at, state.exec_at)  # before the old deadline may fire
             services.nursery.start_soon(incarnation.resume, alive[name], helpers.get(alive[name].name))
-        elif state.status.state in LIVE:  # the keeper that had it is gone, and with it the exit status
+        elif instance.incarnation is None and state.status.state in LIVE:
+            # The keeper that had it is gone, and with it the exit status.
             cause: Cause = "interrupted" if state.status.state is State.CREATING else "unknown"
             instance.handle(Exited(number, ExitRecord(number, cause, time.time())))
     return set(taken)
@@ -70,22 +77,58 @@ def follow_new_specs(states: dict[str, InstanceState], instances: Mapping[str, I
     """Restart what was launched by a spec that the configuration does not hold any more."""
     for name, state in states.items():
         instance = instances.get(name)
-        if instance is None or state.spec == digest(instance.worker):
+        if instance is None or state.spec in (None, digest(instance.worker)):
+            continue
+        if instance.status.incarnation != state.status.incarnation:  # launched just now, by what is there now
             continue
         if instance.status.wanted and instance.may_have_child:
             instance.handle(Restart("reload"))
 
 
-async def _end_stray(worker: HeldWorker, keeper: KeeperLink, services: Services) -> None:
-    """Before its instance may be launched: there must never be two copies."""
-    child = Child(worker.name, worker.pid, worker.pidfd, keeper)
-    cgroup = services.keepers.cgroups.cgroup(worker.name)
+def _await_end(worker: HeldWorker, keeper: KeeperLink, instances: Mapping[str, Instance], services: Services) -> None:
+    """A stray that was killed and is still there: its instance is unkillable until it is gone."""
+    name, _, number = worker.name.partition("#")
+    number, of_instance, _ = number.partition("/")
+    instance = instances.get(name)
+    incarnation = max(int(number), instance.status.incarnation if instance is not None else 0)
+    about = {"instance": name, "incarnation": incarnation, "pid": worker.pid, "after_s": STRAY_TIMEOUT_S}
+    services.bus.publish("worker.unkillable", "error", worker=instance.worker.name if instance else name, **about)
+    if instance is None or of_instance or instance.incarnation is not None:
+        services.nursery.start_soon(_end_stray, worker, keeper, services)
+        return
+    instance.status = replace(
+        instance.status,
+        state=State.UNKILLABLE,
+        since=time.monotonic(),
+        incarnation=incarnation,
+        killed=True,
+        deadline=None,
+        ready_at=None,
+    )
+    instance.incarnation = Incarnation(instance, incarnation)
+    instance.incarnation.adopt(worker, keeper, None, None)
+    services.nursery.start_soon(instance.incarnation.resume, worker)
+
+
+async def _end_stray(
+    worker: HeldWorker, keeper: KeeperLink, services: Services, undying: list[HeldWorker] | None = None
+) -> None:
+    """Before its instance may be launched: there must never be two copies. undying: takes what lives on after a while.
+
+    Without it this waits as long as it takes.
+    """
+    keeper = worker.keeper or keeper
+    child = Child(worker.name, worker.pid, worker.pidfd, keeper, worker.report)
+    cgroup = services.keepers.cgroup_of(worker.name)
     if worker.exit is None:
         event = "exec.stray" if f"/{PART}" in worker.name or f"/{PROBE}" in worker.name else "worker.stray"
         services.bus.publish(event, "warning", name=worker.name, pid=worker.pid)
-        kill_tree(child, own_pid_namespace=False, cgroup=cgroup)
-        with trio.move_on_after(STRAY_TIMEOUT_S):
+        kill_tree(child, own_pid_namespace=owns_pid_namespace(child), cgroup=cgroup)
+        with trio.move_on_after(math.inf if undying is None else STRAY_TIMEOUT_S):
             await child.exited()
+        if undying is not None and not child.has_ended():
+            undying.append(worker)
+            return
     if cgroup is not None:
         await cgroup.finish()
     for socket in worker.kept[2:]:

@@ -47,13 +47,16 @@ async def capture(fd: int, stream: Stream, writer: OutputWriter) -> None:
     taken = 0
     try:
         while True:
+            writer.unwritten.reading(stream, pipe.size_bytes)  # a daemon killed from here on has read it, or not
             try:
                 chunk = os.read(fd, pipe.size_bytes)
             except BlockingIOError:
+                writer.unwritten.nothing_read()
                 taken = 0
                 await trio.lowlevel.wait_readable(fd)
                 continue
             if not chunk:
+                writer.unwritten.nothing_read()
                 break
             writer.feed(stream, chunk)
             size_bytes = len(chunk)

@@ -8,7 +8,7 @@ nsvisor-workers-….scope/        the delegated scope, or below our own cgroup a
 import errno
 import os
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from contextlib import suppress
 
 from supervisor.runtime.cgroup import Cgroup
@@ -19,6 +19,7 @@ LEAF = "keeper"
 SCOPE = "nsvisor-workers-"
 SUBTREE = "nsvisor-"
 MOVE_TIMEOUT_S = 1.0
+END_TIMEOUT_S = 5.0
 SWEEP_TIMEOUT_S = 0.2  # for what was killed to be gone
 
 
@@ -44,6 +45,37 @@ class CgroupTree:
                 cgroup.kill()
         return left
 
+    @property
+    def is_scope(self) -> bool:
+        """Whether a service manager made it, and ends it."""
+        return self.directory is not None and _is_scope(self.directory)
+
+    @property
+    def can_kill(self) -> bool:
+        """Whether all processes of a cgroup can be killed at once (Linux 5.14)."""
+        return self.directory is not None and os.path.exists(os.path.join(self.directory, LEAF, "cgroup.kill"))
+
+    def end(self, held: Collection[str]) -> list[str]:
+        """Of a dead keeper's: sweep it, and wait a while until that is gone. The names of what lived there."""
+        if self.directory is None or not os.path.isdir(self.directory):
+            return []
+        alive = [name for name in _children(self.directory) if name not in held and self._lives(name)]
+        deadline = time.monotonic() + END_TIMEOUT_S
+        while True:
+            self.sweep(held)
+            _remove(os.path.join(self.directory, LEAF))
+            left = [name for name in _children(self.directory) if name not in held and self._lives(name)]
+            if not left or time.monotonic() > deadline:
+                return alive
+            time.sleep(0.005)
+
+    def _lives(self, name: str) -> bool:
+        return Cgroup(os.path.join(str(self.directory), name)).is_populated()
+
+    def is_empty(self) -> bool:
+        """Whether no incarnation has its cgroup there, nor the keeper."""
+        return self.directory is None or not os.path.isdir(self.directory) or not _children(self.directory)
+
     def remove(self) -> None:
         """Once the keeper has left. A scope is its service manager's to remove."""
         if self.directory is None:
@@ -53,6 +85,12 @@ class CgroupTree:
         # Of a keeper that is not our child we have seen the socket's end, and it leaves its cgroup a moment later.
         while any(not _remove(path) for path in paths) and time.monotonic() < deadline:
             time.sleep(0.002)
+
+
+def of_dead(directory: str) -> CgroupTree:
+    """The tree of a keeper that is gone, as its record names it."""
+    known = os.path.basename(directory).startswith(SUBTREE)
+    return CgroupTree(directory if known else None, CgroupFacts(reason="its keeper is gone"))
 
 
 NO_TREE = CgroupTree(None, CgroupFacts(reason="there is no keeper yet"))
@@ -176,9 +214,15 @@ def _is_alive(pid: str) -> bool:
         return False
 
 
-def _children(directory: str) -> Iterator[str]:
-    with os.scandir(directory) as entries:
-        yield from sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+def _children(directory: str) -> list[str]:
+    """None where the directory is gone: a service manager removes a scope once it is empty."""
+    try:
+        with os.scandir(directory) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENODEV):
+            raise
+        return []
 
 
 def _words(path: str) -> list[str]:

@@ -13,16 +13,17 @@ from supervisor.spec.facts import HostFacts
 from supervisor.spec.records import Cause, ExitRecord
 
 
-def failed_launch(record: SetupRecord, stderr_tail: tuple[str, ...]) -> ExitRecord:
-    """It never was: the phase that failed."""
+def failed_launch(record: SetupRecord, stderr_tail: tuple[str, ...], *, doomed: bool = False) -> ExitRecord:
+    """It never was: the phase that failed. doomed: it was to be killed meanwhile, so nobody has to look for who did."""
     failure = record.failure
+    as_asked = doomed and failure is not None and failure.errno == "SIGKILL"
     return ExitRecord(
         incarnation=record.incarnation,
         cause="setup-timeout" if failure is not None and failure.outcome == "pending" else "setup",
         ended_at=time.time(),
         phase=failure.phase if failure else None,
         errno=failure.errno if failure else None,
-        hint=failure.hint if failure else None,
+        hint=failure.hint if failure and not as_asked else None,
         stderr_tail=stderr_tail,
     )
 
@@ -37,7 +38,7 @@ async def ended(
     facts: HostFacts,
 ) -> ExitRecord:
     """It has run. exec_at: CLOCK_MONOTONIC; network_failed: why it was killed; plan: None where it was adopted."""
-    cause: Cause = "unknown" if status is None else "signal" if status.signal else "exit"
+    cause: Cause = "unknown" if status is None or not status.is_known else "signal" if status.signal else "exit"
     if status is not None and network_failed is not None:
         cause = "network"
     record = ExitRecord(

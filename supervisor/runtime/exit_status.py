@@ -13,17 +13,24 @@ class ExitStatus(msgspec.Struct, frozen=True):
     code: int | None
     signal: str | None
     core_dumped: bool
-    rusage: Rusage
+    rusage: Rusage | None  # None: it was not its keeper's child, but an earlier one's
+
+    @property
+    def is_known(self) -> bool:
+        """Whether anybody saw how it ended."""
+        return self.code is not None or self.signal is not None
 
     @classmethod
     def from_wait(cls, status: int, user_us: int, system_us: int, max_rss_kib: int) -> "ExitStatus":
-        """Take a wait status apart (wait(2))."""
+        """Take a wait status apart (wait(2)); -1 is that of who ended unseen."""
+        if status < 0:
+            return cls(None, None, core_dumped=False, rusage=None)
         killed_by = status & 0x7F
         return cls(
             code=None if killed_by else status >> 8 & 0xFF,
             signal=_signal_name(killed_by) if killed_by else None,
             core_dumped=bool(status & 0x80),
-            rusage=Rusage(user_us / 1e6, system_us / 1e6, max_rss_kib * 1024),
+            rusage=Rusage(user_us / 1e6, system_us / 1e6, max_rss_kib * 1024) if max_rss_kib else None,
         )
 
 

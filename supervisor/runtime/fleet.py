@@ -1,25 +1,25 @@
 """The fleet: all instances of one daemon, started in order, stopped in reverse, reloaded as a whole."""
 
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Literal
 
 import trio
 
 from supervisor.policy.diff import FleetDiff
-from supervisor.policy.order import stop_levels
-from supervisor.policy.restart import TERMINAL, IllegalMove, Kill, Restart, Start, State, Stop
+from supervisor.policy.restart import TERMINAL, IllegalMove, Kill, Restart, Start, State
 from supervisor.runtime.adoption import adopt, follow_new_specs
 from supervisor.runtime.instance import Instance
 from supervisor.runtime.keeper_greeting import HeldWorker
 from supervisor.runtime.keeper_link import KeeperLink
-from supervisor.runtime.lowering import AT_REST, lower
-from supervisor.runtime.reload import Reload
+from supervisor.runtime.lowering import lower
+from supervisor.runtime.reexec_check import CannotReexecError
+from supervisor.runtime.reload import Reload, Surroundings
 from supervisor.runtime.roster import Roster
-from supervisor.runtime.sd_notify import Notifier
 from supervisor.runtime.services import Services
 from supervisor.runtime.state import InstanceState
+from supervisor.runtime.stop_all import StopAll
+from supervisor.runtime.turns import Portions
 from supervisor.sandbox.plan import Plan, compile_plan
 from supervisor.spec.model import Fleet
 
@@ -34,26 +34,37 @@ class FleetRuntime(Roster):
         self,
         spec: Fleet,
         services: Services,
-        read_config: Callable[[], Fleet],
-        follow: Callable[[Fleet], None],
-        notifier: Notifier,
+        surroundings: Surroundings,
     ) -> None:
-        """read_config: read and check the configuration again; ConfigError. follow: the daemon's own part of it."""
+        """Surroundings: what reloads need of the daemon."""
         super().__init__(spec, services)
         self.started_at = time.time()
         self.shutdown_requested = trio.Event()
-        self._reload = Reload(self, read_config, follow, notifier)
-        self._notifier = notifier
+        self._reload = Reload(self, surroundings)
+        self._notifier = surroundings.notifier
+        self._stop_all = StopAll(self, SHUTDOWN)
         self._begun = trio.Event()
+        self.become: Callable[[Callable[[], int] | None], Awaitable[None]] | None = (
+            None  # the daemon's part of reexec()
+        )
 
     # -- life -------------------------------------------------------------------------------------------------------
+
+    def remember(self, states: dict[str, InstanceState]) -> None:
+        """Before anybody may look: clients and metrics see no count of an earlier daemon's go back."""
+        for name, state in states.items():
+            if name in self.instances:
+                self.instances[name].status = state.status
 
     async def begin(self, held: list[HeldWorker], states: dict[str, InstanceState], keeper: KeeperLink) -> None:
         """Adopt what an earlier daemon left, then start the rest in order."""
         taken = await adopt(held, states, keeper, self.instances, self.services)
+        self._tell_lost_output(states)
         follow_new_specs({name: state for name, state in states.items() if name in taken}, self.instances)
         self.tell_missing_controllers()
+        portions = Portions()
         for name in self.order.first_to_last(self.instances):
+            await portions.rest()
             instance = self.instances[name]
             instance.save()
             self.services.nursery.start_soon(instance.run_timer)
@@ -63,21 +74,28 @@ class FleetRuntime(Roster):
         self.tell_all()
         self._begun.set()
 
+    def _tell_lost_output(self, states: dict[str, InstanceState]) -> None:
+        """Before any is read: what the daemon before had read, and had not written when it was killed."""
+        for name, instance in self.instances.items():
+            instance.output.tell_left((states[name].status if name in states else instance.status).incarnation)
+        unwritten = self.services.unwritten
+        for name in unwritten.others(self.instances):
+            unwritten.of(name).tell_left(self.bus, instance=name)
+            unwritten.forget(name)
+
     async def shut_down(self) -> list[str]:
         """Stop everything, dependents first: names of those that would not die."""
         self.stopping = True
         self.wake()
         async with self._reload.under_way:  # one under way ends first, and starts nothing more
-            for level in stop_levels(self.spec):
-                for name in level:
-                    self.instances[name].handle(Stop(SHUTDOWN))
-                await self.until(partial(self._are_at_rest, level))
+            await self._stop_all.run(self._notifier)
         for instance in self.instances.values():
             instance.output.close()
         return [name for name, one in self.instances.items() if one.status.state is State.UNKILLABLE]
 
-    def _are_at_rest(self, names: Sequence[str]) -> bool:
-        return all(self.instances[name].status.state in AT_REST for name in names)
+    def hasten(self) -> None:
+        """Kill what is left, now that the daemon stops everything."""
+        self._stop_all.hasten()
 
     def request_shutdown(self) -> None:
         """Have the daemon stop everything and leave."""
@@ -89,13 +107,24 @@ class FleetRuntime(Roster):
         """Want them up, and what they require. IllegalMove while the daemon stops."""
         await self._begun.wait()
         self._refuse_if_stopping(names, Start(by))
-        for name in self.order.with_requirements(one.name for one in self.select(names)):
-            instance = self.instances[name]
+
+        def begin(instance: Instance) -> None:
+            self._refuse_if_stopping([instance.name], Start(by))
             if instance.leaving:
                 instance.leaving = False
                 self.changed(instance)  # those that fell with it learn that it stays
             instance.handle(Start(by))
+
+        await self._for_each(self.order.with_requirements(one.name for one in self.select(names)), begin)
         await trio.lowlevel.checkpoint()
+
+    async def _for_each(self, names: Iterable[str], do: Callable[[Instance], None]) -> None:
+        """Others have their turn in between; who was removed meanwhile is left out."""
+        portions = Portions()
+        for name in names:
+            await portions.rest()
+            if name in self.instances:
+                do(self.instances[name])
 
     def _refuse_if_stopping(self, names: Sequence[str], event: Start | Restart) -> None:
         chosen = self.select(names)
@@ -112,16 +141,19 @@ class FleetRuntime(Roster):
         """Want new incarnations. IllegalMove while the daemon stops."""
         await self._begun.wait()
         self._refuse_if_stopping(names, Restart(by))
-        for name in self.order.first_to_last(one.name for one in self.select(names)):
-            self.instances[name].leaving = False
-            self.instances[name].handle(Restart(by))
+
+        def begin_anew(instance: Instance) -> None:
+            self._refuse_if_stopping([instance.name], Restart(by))
+            instance.leaving = False
+            instance.handle(Restart(by))
+
+        await self._for_each(self.order.first_to_last(one.name for one in self.select(names)), begin_anew)
         await trio.lowlevel.checkpoint()
 
     async def kill(self, names: Sequence[str], signal: str, by: str = "operator") -> None:
         """Send a signal. IllegalMove where there is nothing to send it to."""
         await self._begun.wait()
-        for instance in self.select(names):
-            instance.handle(Kill(by, signal))
+        await self._for_each([one.name for one in self.select(names)], lambda one: one.handle(Kill(by, signal)))
         await trio.lowlevel.checkpoint()
 
     async def pause(self, names: Sequence[str]) -> None:
@@ -164,8 +196,23 @@ class FleetRuntime(Roster):
         worker = instance.next_worker or instance.worker
         return compile_plan(worker, instance.index, self.services.facts)
 
+    async def reexec(self, client: Callable[[], int]) -> None:
+        """Have the daemon become the program that is installed now. CannotReexecError, ConfigError: it did not."""
+        if self.become is None:
+            raise CannotReexecError("the daemon is still starting")
+        await self.become(client)
+
+    async def until_begun(self) -> None:
+        """Wait until what an earlier daemon left is adopted."""
+        await self._begun.wait()
+
+    @property
+    def reloading(self) -> trio.Lock:
+        """Held while a new configuration is applied."""
+        return self._reload.under_way
+
     async def reload(self, dry_run: bool = False) -> FleetDiff:
-        """Read the configuration again and touch only the instances that it changes. ConfigError: nothing was."""
+        """Read the configuration again; touch only the instances that it changes. ConfigError: none; CannotReload."""
         await self._begun.wait()
         return await self._reload.run(dry_run=dry_run)
 

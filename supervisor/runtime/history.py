@@ -25,10 +25,10 @@ class History:
         self.error: OSError | None = None
         with suppress(OSError, msgspec.DecodeError, RecursionError), open(self._path, "rb") as file:
             kept = msgspec.json.decode(file.read(), type=Remembered)
-            self.incarnation = kept.incarnation
             self.launches.extend(kept.launches)
             self.exits.extend(kept.exits)
             self.timings = kept.timings
+            self.incarnation = max(kept.incarnation, *(one.incarnation for one in kept.exits), 0)
 
     def add_launch(self, record: LaunchRecord) -> None:
         """Keep the last launch, and beside it the last that failed."""
@@ -44,9 +44,14 @@ class History:
         """What to compare the last launch with."""
         return usual(self.launches[-1], self.timings) if self.launches else None
 
+    def exit_of(self, incarnation: int) -> ExitRecord | None:
+        """How it ended, if that is known: by an earlier daemon, which was killed before it could draw conclusions."""
+        return next((record for record in reversed(self.exits) if record.incarnation == incarnation), None)
+
     def add_exit(self, record: ExitRecord) -> None:
         """Keep an exit."""
         self.exits.append(record)
+        self.incarnation = max(self.incarnation, record.incarnation)
 
     def save(self) -> None:
         """Replace the file as a whole, or leave it and say in `error` why."""

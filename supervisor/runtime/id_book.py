@@ -22,7 +22,7 @@ class IdBook:
 
     def __init__(self, state_directory: str, uid: int) -> None:
         self._path = os.path.join(state_directory, "ids.json")
-        self._locks = Locks(state_directory, uid)
+        self.locks = Locks(state_directory, uid)
         self._held: dict[str, Slice] = {}  # locked by this process
 
     def assign(self, fleet: Fleet, facts: HostFacts, publish: Publish) -> HostFacts:
@@ -78,20 +78,20 @@ class IdBook:
     def _may_have(self, line: Slice, facts: HostFacts) -> bool:
         if id_pools.picks(facts) and id_pools.account_at(line.ids):
             return False
-        return self._locks.is_free(line.ids)
+        return self.locks.is_free(line.ids)
 
     def _lock(self, found: Allotment, wanted: Mapping[str, int], facts: HostFacts) -> HostFacts:
         lines = {line.worker: line for line in found.book if line.worker in wanted}
         for worker, line in self._held.items():
             if lines.get(worker) != line:
-                self._locks.release(line.ids)
+                self.locks.release(line.ids)
         slices: dict[str, IdSlice] = {}
         errors = {worker: ("ENOSPC", _used_up(wanted[worker], facts)) for worker in found.refused}
         self._held = {}
         for worker, line in lines.items():
             if worker in errors:
                 continue
-            if self._locks.take(line.ids):
+            if self.locks.take(line.ids):
                 self._held[worker] = line
                 slices[worker] = IdSlice(line.uid, line.gid, wanted[worker])
             else:
@@ -101,7 +101,7 @@ class IdBook:
 
     def close(self) -> None:
         """Let go of the locks."""
-        self._locks.close()
+        self.locks.close()
 
 
 def preview(fleet: Fleet, facts: HostFacts, state_directory: str) -> HostFacts:

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import struct
+from contextlib import suppress
 
 from supervisor.spec.facts import IdSlice
 
@@ -26,6 +27,19 @@ class Locks:
         path = os.path.join(session if mine else state_directory, "nsvisor-ids.lock" if mine else "ids.lock")
         self._path = path
         self._fd = -1
+
+    @property
+    def fd(self) -> int:
+        """Who inherits it has the locks; -1 where there are none."""
+        return self._fd
+
+    def inherit(self, fd: int) -> None:
+        """Go on with the locks of a program that this process was before."""
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(fd), os.stat(self._path)):
+                self._fd = fd
+                return
+        os.close(fd)
 
     def _file(self) -> int:
         if self._fd < 0:

@@ -18,10 +18,11 @@ from supervisor.runtime.incarnation_notify import IncarnationNotify
 from supervisor.runtime.keeper_errors import KeeperGoneError
 from supervisor.runtime.keeper_greeting import HeldWorker
 from supervisor.runtime.keeper_link import KeeperLink
-from supervisor.runtime.kill import kill_tree
+from supervisor.runtime.kill import kill_tree, owns_pid_namespace
 from supervisor.runtime.launch_order import LaunchOrder
 from supervisor.runtime.launcher import launch
 from supervisor.runtime.network import Network
+from supervisor.runtime.orphans import outlive
 from supervisor.runtime.output_readers import drained, read_output
 from supervisor.runtime.secrets import answer_secrets
 from supervisor.runtime.setup_record import SetupRecord, no_plan
@@ -127,6 +128,7 @@ class Incarnation:
             ends = read_output(kept[0], kept[1], instance.output, readers)
             if record.failure is None and record.handed_over_ns is not None:
                 self._handed_over(record)
+                self._outlive_keepers(readers, kept)
                 self._notify.listen(readers, self.pid)
                 status = await self._watch()
                 await drained(ends)
@@ -171,8 +173,15 @@ class Incarnation:
             needs={
                 "secret": answer_secrets(worker, self.instance.index, os.environ),
                 "notify": self._notify.answer,
+                "release": self._release,
             },
         )
+
+    async def _release(self, _child: Child, _detail: str, _fds: list[int]) -> None:
+        """The need `release`: it may outlive its keeper. OSError where it must not."""
+        await trio.lowlevel.checkpoint()
+        if self.cgroup is None or not self.instance.services.keepers.ends_orphans:  # the keeper was replaced meanwhile
+            raise OSError(errno.ENOTSUP, "it has no cgroup in a service manager's scope")
 
     async def _try_keepers(self, order: LaunchOrder, writers: list[int]) -> SetupRecord:
         """Launch; where the keeper dies under it, so does the sandbox: ask the replacement."""
@@ -219,7 +228,8 @@ class Incarnation:
 
     def _tell_failure(self, record: SetupRecord, status: ExitStatus | None) -> None:
         self._conclude(record)
-        self._tell_exit(exit_record.failed_launch(record, self.instance.output.tail("stderr")), status)
+        tail = self.instance.output.tail("stderr")
+        self._tell_exit(exit_record.failed_launch(record, tail, doomed=self._doomed), status)
 
     def _conclude(self, record: SetupRecord) -> None:
         whole = record.finished()
@@ -231,10 +241,10 @@ class Incarnation:
     def adopt(self, held: HeldWorker, keeper: KeeperLink, started_at: float | None, exec_at: float | None) -> None:
         """Take over an incarnation that an earlier daemon launched. resume() must follow."""
         instance = self.instance
-        self.child = Child(held.name, held.pid, held.pidfd, keeper)
-        cgroup = instance.services.keepers.cgroups.cgroup(held.name)
+        self.child = Child(held.name, held.pid, held.pidfd, held.keeper or keeper, held.report)
+        cgroup = instance.services.keepers.cgroup_of(held.name)
         self.cgroup = cgroup if cgroup is not None and cgroup.is_there() else None
-        self._own_pid_namespace = False  # the configuration may have been another when it was launched
+        self._own_pid_namespace = owns_pid_namespace(self.child)  # the configuration may have been another then
         instance.pausing.adopt(self.cgroup)
         self.started_at, self.exec_at = started_at, exec_at
         instance.output.incarnation = self.number
@@ -260,6 +270,7 @@ class Incarnation:
             if interrupted:  # its channel broke with its daemon; how far it had come, nobody knows
                 self.kill()
             else:
+                self._outlive_keepers(readers, held.kept)
                 self._notify.listen(readers, self.pid)
             status = await self._watch()
             await drained(ends)
@@ -272,10 +283,17 @@ class Incarnation:
 
     # -- both -------------------------------------------------------------------------------------------------------
 
+    def _outlive_keepers(self, nursery: trio.Nursery, kept: list[int]) -> None:
+        if self.child is not None and self.child.report >= 0:
+            stop = self.instance.worker.stop
+            rule = (signal_number(stop.signal), stop.grace_s)
+            nursery.start_soon(outlive, self.child, kept, rule, self.instance.services.keepers)
+
     async def _watch(self) -> ExitStatus | None:
         if self.child is None:
             raise RuntimeError("nothing to watch")
-        status = await self.child.exited()
+        status = await self.child.ended()
+        await self.instance.services.turns.take()
         self.instance.output.hurry()
         if self._network is not None:
             await self._network.end()  # before the next one binds its ports
@@ -304,6 +322,7 @@ class Incarnation:
             self._events.publish("cgroup.busy", "error", path=cgroup.path)
 
     async def _exited(self, status: ExitStatus | None) -> None:
+        await self.instance.services.turns.take()
         record = await exit_record.ended(
             self.number,
             status,

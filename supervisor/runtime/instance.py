@@ -5,6 +5,7 @@ Everything but the incarnation's own life is synchronous: handle() takes an even
 
 import math
 import random
+import signal
 import time
 from collections import deque
 from collections.abc import Callable
@@ -37,10 +38,13 @@ from supervisor.runtime.monitor import Monitor
 from supervisor.runtime.output import OutputWriter
 from supervisor.runtime.pausing import Pausing
 from supervisor.runtime.services import Services
-from supervisor.runtime.state import InstanceState, digest
+from supervisor.runtime.spec_digest import digest
+from supervisor.runtime.state import InstanceState
 from supervisor.spec.forms import signal_number
 from supervisor.spec.model import Worker
 from supervisor.spec.records import ExitRecord
+
+STOPPERS = ("SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU")
 
 
 class Instance(InstanceView):
@@ -59,7 +63,13 @@ class Instance(InstanceView):
         self.history = History(services.history_directory, name)
         self.status = initial(time.monotonic(), self.history.incarnation)
         self.output = OutputWriter(
-            name, services.log_directory, worker.log, services.bus, services.nursery.start_soon, worker.name
+            name,
+            services.log_directory,
+            worker.log,
+            services.bus,
+            services.nursery.start_soon,
+            worker.name,
+            services.unwritten.of(name),
         )
         self.incarnation: Incarnation | None = None
         self.monitor = Monitor(self)
@@ -137,6 +147,9 @@ class Instance(InstanceView):
 
     def _note_exit(self, record: ExitRecord) -> ExitRecord:
         self.pausing.since = None
+        if (known := self.history.exit_of(record.incarnation)) is not None:
+            self.monitor.begin()
+            return known
         record = complete_exit(self.status, record, self.rules)
         if record.requested_by == READY_TIMEOUT:
             record = replace(record, probe=self.monitor.seen)
@@ -158,12 +171,15 @@ class Instance(InstanceView):
                 self._adopt_next_spec()
                 self.monitor.begin()
                 self.incarnation = Incarnation(self, number)
+                self.services.slots.enqueue(self.incarnation)
                 self.services.nursery.start_soon(self.incarnation.live)
             case Signal(signal=name):
                 if self.incarnation is not None:
                     if self.status.state is State.STOPPING:
                         self.pausing.let_hear()
                     self.incarnation.send(signal_number(name))
+                    if self.status.state is State.STOPPING and name not in STOPPERS:
+                        self.incarnation.send(signal.SIGCONT)  # a stopped process hears only SIGKILL, as systemd knows
             case KillTree():
                 if self.incarnation is not None:
                     self.incarnation.kill()
@@ -218,4 +234,5 @@ class Instance(InstanceView):
         self._timer.cancel()
         self.output.close()
         self.services.state.forget(self.name)
+        self.services.unwritten.forget(self.name)
         self.history.remove()

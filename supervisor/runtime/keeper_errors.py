@@ -14,6 +14,10 @@ class KeeperGoneError(Exception):
     """The keeper died, or never lived."""
 
 
+class ProtocolError(KeeperGoneError):
+    """It lives, and speaks no protocol of ours."""
+
+
 class AdoptionError(Exception):
     """The keeper lives, and what it holds cannot be taken over: why, and what to do."""
 

@@ -12,7 +12,7 @@ from supervisor.runtime.exit_status import ExitStatus
 from supervisor.runtime.keeper_errors import KeeperGoneError, Refused
 from supervisor.runtime.keeper_greeting import HeldWorker, greet
 from supervisor.runtime.keeper_socket import KeeperSocket, close_all
-from supervisor.wire import pack
+from supervisor.wire import PROTOCOL, pack
 
 
 class KeeperLink:
@@ -24,16 +24,23 @@ class KeeperLink:
         self._launches: dict[str, trio.Event] = {}  # in the order in which the keeper answers
         self._reserves: dict[str, int] = {}  # a descriptor for each: it makes room for the pidfd of the answer
         self._answers: dict[str, tuple[int, int] | Refused] = {}
+        self._reports: dict[str, int] = {}  # by name, until they are asked for
         self._exits: dict[str, ExitStatus] = {}
         self._exit_events: dict[str, trio.Event] = {}
         self.gone = trio.Event()
         self.pid = 0
+        self.protocol = PROTOCOL
+        self.version = ""  # of its code
 
     async def greet(self) -> tuple[list[HeldWorker], int]:
         """Say hello: the workers it holds and the state memfd (or -1). KeeperGoneError, AdoptionError."""
-        self.pid, workers, state_fd = await greet(self._socket)
-        self._exits |= {worker.name: worker.exit for worker in workers if worker.exit is not None}
-        return workers, state_fd
+        greeting = await greet(self._socket)
+        self.protocol, self.pid, self.version = greeting.protocol, greeting.pid, greeting.version
+        for worker in greeting.workers:
+            worker.keeper = self
+            if worker.exit is not None:
+                self._exits[worker.name] = worker.exit
+        return greeting.workers, greeting.state_fd
 
     async def run(self) -> None:
         """Read until the keeper is gone; then every waiter learns it."""
@@ -53,6 +60,10 @@ class KeeperLink:
         if verb == "launched":
             pid = int(rest[1])
             self._answers[rest[0]] = (pid, fds[0]) if fds else self._find_room(rest[0], pid)
+            if len(fds) > 1:
+                self._reports[rest[0]] = fds[1]
+        elif verb == "adopted":
+            self._answers[rest[0]] = (0, -1)
         elif verb == "error" and (name := self._next_unanswered()):  # a launch that it could not make sense of
             rest = [name]
             self._answers[name] = Refused(0, time.monotonic_ns(), errno.EPROTO, "", " ".join(tokens[1:]))
@@ -89,16 +100,17 @@ class KeeperLink:
         join_kinds: list[int],
         *,
         hidden: bool = False,
+        released: bool = False,
     ) -> tuple[int, int]:
         """Fork one sandbox, which waits for `go`: its pid and pidfd. Refused, KeeperGoneError.
 
-        hidden: not dumpable until it executes, for others live in what it joins.
+        hidden: not dumpable until it executes, for others live in what it joins. released: it will outlive the keeper.
         fds by role: plan, channel, stdio (three), keep (held for the next daemon), join, cgroup; the caller's still.
         """
         roles = " ".join(role for role, several in fds.items() for _ in several)
         kinds = " ".join(map(str, join_kinds))
         stop_signal, grace_s = stop
-        options = ["hidden"] if hidden else []
+        options = [*(["hidden"] if hidden else []), *(["released"] if released else [])]
         message = pack("launch", name, clone_flags, stop_signal, int(grace_s * 1000), roles, kinds, *options)
         return await self._ask(name, message, [fd for several in fds.values() for fd in several])
 
@@ -125,7 +137,7 @@ class KeeperLink:
             close_all([fd for fd in [self._reserves.pop(name, None)] if fd is not None])
             answer = self._answers.pop(name, None)
         if answer is None:
-            raise KeeperGoneError("it died during the launch")
+            raise KeeperGoneError("it died before it answered")
         if isinstance(answer, Refused):
             raise answer
         return answer
@@ -153,6 +165,39 @@ class KeeperLink:
             raise OSError(errno.ESRCH, f"the keeper is gone: {error}") from None
         except Refused as refused:
             raise OSError(refused.number, refused.text) from None
+
+    def take_report(self, name: str) -> int:
+        """Where PID 1 of one that was launched `released` writes the workload's status; -1: it is not told."""
+        return self._reports.pop(name, -1)
+
+    async def adopt(self, name: str, pid: int, stop: tuple[int, float], fds: dict[str, list[int]]) -> None:
+        """Give it a worker that outlived its keeper. Refused, KeeperGoneError.
+
+        fds by role: pidfd, report (or none), keep; the caller's still.
+        """
+        roles = " ".join(role for role, several in fds.items() for _ in several)
+        message = pack("adopt", name, pid, stop[0], int(stop[1] * 1000), roles)
+        await self._ask(name, message, [fd for several in fds.values() for fd in several])
+
+    async def forget(self, name: str) -> None:
+        """Have it let go of one that was adopted and has ended before anybody knew of the keeper."""
+        self._exits.pop(name, None)
+        await self._tell(pack("forget", name))
+
+    async def set_rule(self, name: str, stop: tuple[int, float]) -> None:
+        """Have one stopped by another signal and grace (s), should no daemon come back. An old keeper has no ear."""
+        if self.protocol > 2:
+            await self._tell(pack("rule", name, stop[0], int(stop[1] * 1000)))
+
+    async def set_adopt_timeout(self, timeout_s: float) -> None:
+        """Have it wait so long for the next daemon; may be inf. An old keeper has no ear."""
+        if self.protocol > 2:
+            await self._tell(pack("timeout", str(timeout_s)))
+
+    async def listen(self, fd: int) -> None:
+        """Have it await daemons at another listening socket, too."""
+        if self.protocol > 2:
+            await self._tell(pack("listen"), [fd])
 
     async def hold_state(self, fd: int) -> None:
         """Give the keeper the state memfd."""

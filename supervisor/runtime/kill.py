@@ -28,6 +28,23 @@ def kill_tree(child: Child, *, own_pid_namespace: bool, cgroup: Cgroup | None = 
     send_signal(child.pidfd, signal.SIGKILL)
 
 
+def owns_pid_namespace(child: Child) -> bool:
+    """Whether it is the first process of a pid namespace below ours, as /proc says (NSpid); false where that is hidden.
+
+    For one that another daemon launched, by a configuration that may have been another.
+    """
+    numbers: list[str] = []
+    try:
+        with open(f"/proc/{child.pid}/status", encoding="utf-8", errors="replace") as status:
+            for line in status:
+                key, _, value = line.partition(":")
+                if key == "NSpid":
+                    numbers = value.split()
+    except OSError:
+        return False
+    return len(numbers) > 1 and numbers[-1] == "1" and not child.has_ended()  # else the number may be another's
+
+
 def _descendants(pid: int) -> set[psutil.Process]:
     try:
         return set(psutil.Process(pid).children(recursive=True))

@@ -86,14 +86,16 @@ async def _launch(
         say(ours, "go")
         hidden = order.hidden or order.plan.is_watched
         try:
-            pid, pidfd = await keeper.launch(order.name, clone_flags, order.stop, fds, join_kinds, hidden=hidden)
+            pid, pidfd = await keeper.launch(
+                order.name, clone_flags, order.stop, fds, join_kinds, hidden=hidden, released=order.plan.is_released
+            )
         except Refused as refused:
             theirs.close()
             drain_joins(ours, record, order.on_phase)
             _refuse(record, refused, order.on_phase)
             return record, None
         theirs.close()
-        child = Child(order.name, pid, pidfd, keeper)
+        child = Child(order.name, pid, pidfd, keeper, keeper.take_report(order.name))
         order.on_child(child)
         ours.setblocking(False)
         try:

@@ -9,6 +9,16 @@ class LockedError(Exception):
     """Another daemon is alive, or the file cannot be made."""
 
 
+def keep_lock(fd: int, path: str, variable: str) -> int:
+    """Go on with a lock whose descriptor was inherited: the descriptor. Where it is another file's, as lock()."""
+    with suppress(OSError):
+        if os.path.samestat(os.fstat(fd), os.stat(path)):
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return fd
+    os.close(fd)
+    return lock(path, variable)
+
+
 def lock(path: str, variable: str) -> int:
     """Take the lock: its descriptor. LockedError names the daemon that has it.
 

@@ -7,7 +7,7 @@ wait in a queue and are written by a thread, so that nothing else in the daemon 
 import resource
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import get_ident
 
 import trio
@@ -29,13 +29,23 @@ WRITE_BYTES = 384 * 1024  # of those, at once
 class LogSink:
     """One instance's. write() never raises: what cannot be kept is counted and reported."""
 
-    def __init__(self, losses: Losses, publish: Publish, start_soon: StartSoon | None = None) -> None:
-        """start_soon: of a nursery that lives as long as the daemon; without it nothing is ever queued."""
+    def __init__(
+        self,
+        losses: Losses,
+        publish: Publish,
+        start_soon: StartSoon | None = None,
+        settled: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """start_soon: of a nursery that lives as long as the daemon; without it nothing is ever queued.
+
+        settled: hears how many bytes of the worker's are written, or told as lost.
+        """
         self.file: LineFile | None = None
         self.waiters = trio.lowlevel.ParkingLot()  # for the queue to become shorter
         self._losses = losses
         self._publish_now = publish
         self._start_soon = start_soon
+        self._settled = settled
         self._thread = get_ident()
         self._queue: deque[tuple[LineFile, bytes, int]] = deque()
         self._queued_bytes = 0
@@ -44,6 +54,7 @@ class LogSink:
         self._slow_until = 0.0  # monotonic
         self._failed_at: float | None = None  # monotonic, of the last failure not yet recovered from
         self._lost_before = (0, 0)  # lines and bytes, when that began
+        self._untold_bytes = 0  # of what failed, since then
         self._works = True  # the last write did
 
     @property
@@ -60,6 +71,7 @@ class LogSink:
         """Whole lines of the file's, in parts. raw_bytes: what they stand for."""
         file = self.file
         if file is None:
+            self._settled(raw_bytes)
             return
         now, waits = time.monotonic(), _waits()
         if self._flushing or (now < self._slow_until and self._start_soon is not None):
@@ -68,7 +80,9 @@ class LogSink:
         kept = file.write(*parts)
         if isinstance(file.error, BlockingIOError) and self._start_soon is not None:  # a full journal
             whole = b"".join(parts)
-            self._put(file, whole[kept:], raw_bytes - _raw_bytes(whole[:kept]))
+            kept_bytes = _raw_bytes(whole[:kept])
+            self._settled(kept_bytes)
+            self._put(file, whole[kept:], raw_bytes - kept_bytes)
             return
         self._account(file, parts, raw_bytes, kept)
         if _waits() > waits:  # else it was only another process's turn
@@ -150,6 +164,7 @@ class LogSink:
     def _account(self, file: LineFile, parts: Sequence[Buffer], raw_bytes: int, kept: int) -> None:
         if kept == sum(map(len, parts)):
             self._works = True
+            self._settled(raw_bytes)
             if self._failed_at is not None and time.monotonic() - self._failed_at >= RECOVERED_AFTER_S:
                 self._settle(file)
             return
@@ -160,9 +175,10 @@ class LogSink:
         self._works = False
         self._failed_at = time.monotonic()
         lost = b"".join(parts)[kept:]
-        if kept:
-            raw_bytes = _raw_bytes(lost)
-        self._losses.count(lost.count(b"\n"), raw_bytes)
+        lost_bytes = _raw_bytes(lost) if kept else raw_bytes
+        self._settled(raw_bytes - lost_bytes)
+        self._untold_bytes += lost_bytes
+        self._losses.count(lost.count(b"\n"), lost_bytes)
 
     def _settle(self, file: LineFile) -> None:
         """Say what was lost since log.failed, if that was said."""
@@ -175,6 +191,8 @@ class LogSink:
             self.publish("log.recovered", "warning", **fields)
         else:
             self.publish("log.dropped", "error", reason="failed", **fields)
+        self._settled(self._untold_bytes)
+        self._untold_bytes = 0
 
 
 def _raw_bytes(lines: bytes) -> int:

@@ -21,12 +21,18 @@ class Publish(Protocol):
 class Losses:
     """What one instance has lost over its writer's life, and what of it was not told yet."""
 
-    def __init__(self, publish: Publish, start_soon: StartSoon | None = None) -> None:
-        """start_soon: of a nursery that outlives the incarnations; without it each loss is told by itself."""
+    def __init__(
+        self, publish: Publish, start_soon: StartSoon | None = None, settled: Callable[[int], None] = lambda _: None
+    ) -> None:
+        """start_soon: of a nursery that outlives the incarnations; without it each loss is told by itself.
+
+        settled: hears how many bytes were told.
+        """
         self.lines = 0
         self.bytes = 0
         self._publish = publish
         self._start_soon = start_soon
+        self._settled = settled
         self._untold: dict[Reason, tuple[int, int]] = {}
         self._reporting = False
 
@@ -52,6 +58,7 @@ class Losses:
         for reason, (lines, size_bytes) in untold.items():
             if lines or size_bytes:
                 self._publish("log.dropped", "warning", reason=reason, lost_lines=lines, lost_bytes=size_bytes)
+                self._settled(size_bytes)
 
     async def _report(self) -> None:
         try:

@@ -9,6 +9,7 @@ import trio
 from supervisor.policy.health import Health, Said, observe
 from supervisor.policy.restart import BecameReady, State, Unhealthy
 from supervisor.runtime.notices import Notices
+from supervisor.runtime.output import STREAMS
 from supervisor.runtime.probe_answer import Answer, CannotProbe
 from supervisor.runtime.probe_command import probe_command
 from supervisor.runtime.probe_lines import LineSearch
@@ -38,7 +39,6 @@ class Monitor:
         self._running.set()
         self._search: LineSearch | None = None
         self._beat_at = 0.0  # Trio's clock: when WATCHDOG=1 was said
-        self.watchdog_s: float | None = None  # by WATCHDOG_USEC
         self._complaint = ""  # told already
 
     # -- the incarnation --------------------------------------------------------------------------------------------
@@ -48,7 +48,7 @@ class Monitor:
         self._task.cancel()
         self._stop_search()
         self.health, self.notices.said, self.seen = None, Said(), None
-        self.watchdog_s, self._complaint = None, ""
+        self._complaint = ""
         self.resumed()
 
     def restore(self, health: Health | None, said: Said | None) -> None:
@@ -64,6 +64,8 @@ class Monitor:
             self.seen = "no line of output matched"
             self._search = LineSearch(ready.pattern, lambda _: self.become_ready(number), self._give_up_search)
             output.observer = self._search.feed  # before the first line is read
+            for stream in STREAMS:  # whose beginning an earlier daemon may have read
+                self._search.feed(stream, output.unfinished(stream))
         elif ready.kind == "notify":
             self.seen = "no READY=1 was received"
         elif ready.kind == "started":  # by a reload; else nobody asks
@@ -229,10 +231,10 @@ class Monitor:
         self._beat_at = trio.current_time()
         with scope:
             while True:
-                period_s = self.watchdog_s or table.timeout_s
+                period_s = self.notices.said.watchdog_s or table.timeout_s
                 await trio.sleep_until(self._beat_at + period_s)
                 await self._running.wait()
-                if trio.current_time() >= self._beat_at + (self.watchdog_s or table.timeout_s):
+                if trio.current_time() >= self._beat_at + (self.notices.said.watchdog_s or table.timeout_s):
                     self._beat_at = trio.current_time()
                     self.beat(number, Answer(ok=False, seen=f"no WATCHDOG=1 for {period_s:g} s"))
 

@@ -16,7 +16,7 @@ from supervisor.runtime.keeper_link import KeeperLink
 from supervisor.sandbox.steps.bridge import inner_name
 from supervisor.sandbox.steps.network import forwards_dns
 from supervisor.spec.facts import HostFacts
-from supervisor.spec.model import Worker, instance_names
+from supervisor.spec.model import Worker, instance_name
 from supervisor.spec.publish import published
 
 
@@ -73,7 +73,7 @@ class Network:
             raise pasta.failure(self._last_line, ports)
 
     async def _join_bridge(self, child: Child, namespace: int) -> None:
-        place = self._facts.ports[instance_names(self._worker)[self._index]]
+        place = self._facts.ports[instance_name(self._worker, self._index)]
         self._port = Port(place, self._facts.bridge_owner, child.name)
         await self._port.connect(namespace, inner_name(self._worker.network))
 
@@ -88,7 +88,7 @@ class Network:
 
     def adopt_port(self, name: str) -> None:
         """Take over the place on a bridge that an earlier daemon gave this incarnation, if it has one."""
-        place = self._facts.ports.get(instance_names(self._worker)[self._index])
+        place = self._facts.ports.get(instance_name(self._worker, self._index))
         if place is not None:
             self._port = Port(place, self._facts.bridge_owner, name)
 

@@ -52,6 +52,8 @@ class Notices:
             self.said = msgspec.structs.replace(self.said, status=given["STATUS"] or None)
         if (main_pid := _number(given.get("MAINPID"))) is not None:
             self.said = msgspec.structs.replace(self.said, main_pid=main_pid)
+        if (period_us := _number(given.get("WATCHDOG_USEC"))) is not None:
+            self.said = msgspec.structs.replace(self.said, watchdog_s=max(SHORTEST_WATCHDOG_S, period_us / 1e6))
         for word in ("reloading", "stopping", "ready"):
             if given.get(word.upper()) == "1":
                 self._note_state(word)
@@ -60,8 +62,6 @@ class Notices:
             self._instance.tell()
         if (wanted_us := _number(given.get("EXTEND_TIMEOUT_USEC"))) is not None:
             self._instance.handle(Extend(number, wanted_us / 1e6))
-        if (period_us := _number(given.get("WATCHDOG_USEC"))) is not None:
-            self._monitor.watchdog_s = max(SHORTEST_WATCHDOG_S, period_us / 1e6)
         if given.get("WATCHDOG") == "1":
             self._monitor.beat(number, Answer(ok=True, seen="WATCHDOG=1"))
         elif given.get("WATCHDOG") == "trigger":

@@ -23,6 +23,7 @@ from supervisor.spec.probe_forms import http_parts
 SOCKETS_AT_ONCE = 8  # starting the helper takes some 20 ms of CPU time
 RECEIVE_BYTES = 4096
 BODY_BYTES = 200  # so much of it is looked at
+BODY_S = 0.2  # and waited for
 MOST_BYTES = 64 * 1024  # of an answer: one that has not come to its body by then is none
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(supervisor.__file__)))
 _PROGRAM = (
@@ -162,9 +163,22 @@ async def _ask(stream: trio.socket.SocketType, host: str, target: str, status: i
     asked += client.send(h11.EndOfMessage()) or b""
     while asked:
         asked = asked[await stream.send(asked) :]
-    response: h11.Response | None = None
-    body, read = b"", 0
-    while len(body) < BODY_BYTES:
+    response = await _head(client, stream)
+    if response is None:
+        return Answer(ok=False, seen="the connection was closed without an answer")
+    code = response.status_code
+    ok = 200 <= code <= 299 if status is None else code == status
+    elsewhere = dict(response.headers).get(b"location") if 300 <= code <= 399 and not ok else None
+    text = shown(await _body(client, stream))
+    seen = " ".join(filter(None, ("HTTP", str(code), shown(response.reason))))
+    seen += f" to {shown(elsewhere)}, not followed" if elsewhere else ""
+    return Answer(ok=ok, seen=f"{seen}: {text}" if text else seen)
+
+
+async def _head(client: h11.Connection, stream: trio.socket.SocketType) -> h11.Response | None:
+    """The answer without its body; None where there is none."""
+    read = 0
+    while True:
         event = client.next_event()
         if event is h11.NEED_DATA:
             if read > MOST_BYTES:
@@ -173,18 +187,24 @@ async def _ask(stream: trio.socket.SocketType, host: str, target: str, status: i
             read += len(data)
             client.receive_data(data)
         elif isinstance(event, h11.Response):
-            response = event
-        elif isinstance(event, h11.Data):
-            body += event.data
+            return event
         elif not isinstance(event, h11.InformationalResponse):
-            break
-    if response is None:
-        return Answer(ok=False, seen="the connection was closed without an answer")
-    code = response.status_code
-    ok = 200 <= code <= 299 if status is None else code == status
-    reason = shown(response.reason)
-    text = shown(body[:BODY_BYTES])
-    return Answer(ok=ok, seen=" ".join(filter(None, ("HTTP", str(code), reason))) + (f": {text}" if text else ""))
+            return None
+
+
+async def _body(client: h11.Connection, stream: trio.socket.SocketType) -> bytes:
+    """What comes of its beginning soon: the status is the verdict, and these are its words."""
+    body = b""
+    with trio.move_on_after(BODY_S):
+        while len(body) < BODY_BYTES:
+            event = client.next_event()
+            if event is h11.NEED_DATA:
+                client.receive_data(await stream.recv(RECEIVE_BYTES))
+            elif isinstance(event, h11.Data):
+                body += event.data
+            else:
+                break
+    return body[:BODY_BYTES]
 
 
 def _reason(error: OSError) -> str:

@@ -1,5 +1,6 @@
 """The instances of one daemon: by name, in order, and telling each other and all who wait of their changes."""
 
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -12,6 +13,9 @@ from supervisor.sandbox.steps.cgroup import missing_controllers
 from supervisor.spec.model import Fleet, instance_names
 from supervisor.spec.names import UnknownName, nearest
 from supervisor.telemetry.bus import EventBus
+
+LONG_LOOK_S = 0.000_1  # at the instances of a small fleet takes less
+LOOK_SHARE = 20  # who waits for a thousand instances looks at them for a twentieth of the time
 
 
 class Roster:
@@ -92,9 +96,16 @@ class Roster:
             self.order.changed(instance, self.instances)
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait for it, looking at every change."""
-        while not condition():
-            await self._moved.wait()
+        """Wait for it, looking after every change; after several at once where looking takes long."""
+        while True:
+            before = time.monotonic()
+            if condition():
+                return
+            took_s = time.monotonic() - before
+            moved = self._moved
+            if took_s > LONG_LOOK_S:
+                await trio.sleep(took_s * LOOK_SHARE)
+            await moved.wait()
 
     async def next_change(self, at_least_s: float) -> None:
         """Wait for a change after now, and not less than this."""

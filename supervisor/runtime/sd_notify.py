@@ -52,6 +52,10 @@ class Notifier:
         """STOPPING=1."""
         return self.send("STOPPING=1")
 
+    def extend_timeout(self, seconds: float) -> bool:
+        """EXTEND_TIMEOUT_USEC=: what is under way may take so long from now, whatever its time-out was."""
+        return self.send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
+
     def main_pid(self, pid: int) -> bool:
         """MAINPID=: which process the service is."""
         return self.send(f"MAINPID={pid}")

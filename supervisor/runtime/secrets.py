@@ -57,14 +57,27 @@ def _fill(content: int, secret: Secret, environ: Mapping[str, str]) -> None:
         os.close(content)
 
 
+def look(secret: Secret, environ: Mapping[str, str]) -> None:
+    """Whether it could be read now. OSError as of _fill()."""
+    if secret.env is not None:
+        _value(secret.env, environ)
+    else:
+        os.close(_open(secret.source or _credential(secret.credential or "", environ)))
+
+
 def _from_environment(content: int, name: str, environ: Mapping[str, str]) -> None:
+    data = _value(name, environ)
+    while data:
+        data = data[os.write(content, data) :]
+
+
+def _value(name: str, environ: Mapping[str, str]) -> bytes:
     value = environ.get(name)
     if value is None:
         raise OSError(errno.ENOENT, f"${name} is not set in the supervisor's environment")
     data = os.fsencode(value)
     _check_size(len(data), f"${name}")
-    while data:
-        data = data[os.write(content, data) :]
+    return data
 
 
 def _credential(name: str, environ: Mapping[str, str]) -> str:
@@ -75,13 +88,8 @@ def _credential(name: str, environ: Mapping[str, str]) -> str:
 
 
 def _from_file(content: int, path: str) -> None:
+    fd = _open(path)
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    except OSError as error:
-        raise OSError(error.errno, f"{path}: {error.strerror}") from None
-    try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise OSError(errno.EINVAL, f"{path}: not a regular file")
         copied = 0
         while copied <= LARGEST_BYTES:
             count = os.sendfile(content, fd, copied, LARGEST_BYTES + 1 - copied)
@@ -91,6 +99,25 @@ def _from_file(content: int, path: str) -> None:
         _check_size(copied, path)
     finally:
         os.close(fd)
+
+
+def _open(path: str) -> int:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as error:
+        raise OSError(error.errno, f"{path}: {error.strerror}") from None
+    try:
+        _check_file(os.fstat(fd), path)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _check_file(found: os.stat_result, path: str) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, f"{path}: not a regular file")
+    _check_size(found.st_size, path)
 
 
 def _check_size(size: int, what: str) -> None:

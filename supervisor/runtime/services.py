@@ -8,7 +8,10 @@ from msgspec.structs import replace
 
 from supervisor.runtime.joins import Pids
 from supervisor.runtime.keepers import Keepers
+from supervisor.runtime.slots import Slots
 from supervisor.runtime.state import StateFile
+from supervisor.runtime.turns import Turns
+from supervisor.runtime.unwritten import UnwrittenFile
 from supervisor.spec.facts import HostFacts
 from supervisor.spec.records import ExitRecord
 from supervisor.telemetry.bus import EventBus
@@ -38,10 +41,12 @@ class Services:
         self._facts = facts
         self.nursery = nursery
         self.pids = pids
-        self.slots = trio.CapacityLimiter(start_concurrency)
+        self.slots = Slots(start_concurrency)
+        self.turns = Turns()
         self.log_directory = os.path.join(state_directory, "logs")
         self.history_directory = os.path.join(state_directory, "history")
         self._notify_directory = os.path.join(os.path.dirname(keepers.path), "notify")
+        self.unwritten = UnwrittenFile(os.path.join(os.path.dirname(keepers.path), "unwritten"), bus)
         self.null_fd = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
 
     @property
@@ -49,12 +54,21 @@ class Services:
         """The host's, with what the present keeper's place offers of cgroups."""
         cgroups = self.keepers.cgroups.facts
         if self._facts.cgroups is not cgroups or self._facts.notify_directory != self._notify_directory:
-            self._facts = replace(self._facts, cgroups=cgroups, notify_directory=self._notify_directory)
+            self._facts = self.placed(self._facts)
         return self._facts
 
     @facts.setter
     def facts(self, facts: HostFacts) -> None:
         self._facts = facts
+
+    def placed(self, facts: HostFacts) -> HostFacts:
+        """Facts with what is known here only."""
+        return replace(
+            facts,
+            cgroups=self.keepers.cgroups.facts,
+            outlives_keeper=self.keepers.ends_orphans,
+            notify_directory=self._notify_directory,
+        )
 
     def publish_exit(self, instance: "Instance", record: ExitRecord) -> None:
         """worker.exited."""
@@ -87,5 +101,6 @@ class Services:
         self.bus.publish("history.failed", "error", instance=instance.name, error=str(error))
 
     def close(self) -> None:
-        """Let go of the descriptors."""
+        """Let go of the descriptors, and of what the next daemon would go on with."""
         os.close(self.null_fd)
+        self.unwritten.close()

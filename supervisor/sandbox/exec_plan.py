@@ -8,7 +8,7 @@ from supervisor.sandbox.plan import JOINABLE, Join, Plan, joined, workload_steps
 from supervisor.sandbox.steps.step import Step
 from supervisor.spec.facts import HostFacts
 from supervisor.spec.instances import for_instance
-from supervisor.spec.model import Worker, instance_names
+from supervisor.spec.model import Worker, instance_name
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -28,7 +28,7 @@ def compile_exec(worker: Worker, index: int, facts: HostFacts, command: Command)
     behind, a process of ours stays above it, as it does above the worker.
     """
     own = for_instance(worker, index)
-    name = instance_names(worker)[index]
+    name = instance_name(worker, index)
     identity = _identity(own, facts, command)
     meant = replace(
         own,

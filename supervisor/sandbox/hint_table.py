@@ -88,6 +88,7 @@ TABLE: dict[str, dict[str, Row]] = {
         "ESRCH": ("The keeper ended while the sandbox was built; it is built again under a new one.", "nsvisor events"),
         "EPERM": _SECCOMP,
     },
+    "parent.release": {"EPERM": _SECCOMP},
     "id.map": {
         "EPERM": (
             "More than one id needs newuidmap and a line in /etc/subuid; gid_map comes only after `setgroups deny`.",

@@ -10,12 +10,18 @@ from supervisor.sandbox.steps.limits import limit_steps, oom_steps
 from supervisor.sandbox.steps.locks import lock_steps, privilege_steps
 from supervisor.sandbox.steps.namespaces import name_steps, namespace_steps
 from supervisor.sandbox.steps.network import network_steps
-from supervisor.sandbox.steps.process import attribute_steps, descriptor_step, differs_from_init, exec_step
+from supervisor.sandbox.steps.process import (
+    attribute_steps,
+    descriptor_step,
+    differs_from_init,
+    exec_step,
+    outlives_keeper,
+)
 from supervisor.sandbox.steps.root import root_steps
 from supervisor.sandbox.steps.step import Step
 from supervisor.spec.facts import HostFacts
 from supervisor.spec.instances import for_instance
-from supervisor.spec.model import Worker, instance_names
+from supervisor.spec.model import Worker, instance_name
 
 __all__ = ["Join", "Plan", "Step", "compile_plan"]
 
@@ -47,6 +53,11 @@ class Plan(msgspec.Struct, frozen=True):
         return int(self.steps[0].phase == "cgroup.create")
 
     @property
+    def is_released(self) -> bool:
+        """Whether it outlives its keeper."""
+        return any(step.phase == "parent.release" for step in self.steps)
+
+    @property
     def is_watched(self) -> bool:
         """Whether others have rights over it while it is built: those who live in the user namespace that it joins."""
         return any(join.kind == "user" and not join.owner for join in self.joins)
@@ -60,7 +71,7 @@ def compile_plan(
     index: None for the only one, whose texts are as they stand. passed: descriptors of who launches it that the
     workload gets under their numbers.
     """
-    name = instance_names(worker)[index or 0]
+    name = instance_name(worker, index or 0)
     worker = with_notify(worker if index is None else for_instance(worker, index), name, facts)
     identity = identify(worker, facts)
     joins = joined(worker)
@@ -81,7 +92,14 @@ def compile_plan(
         *name_steps(worker, name),
         *root_steps(worker, facts),
         *workload_steps(
-            worker, identity, facts, terminal=terminal, forks=forks, stays=worker.init and not forks, passed=passed
+            worker,
+            identity,
+            facts,
+            terminal=terminal,
+            forks=forks,
+            stays=worker.init and not forks,
+            passed=passed,
+            released=outlives_keeper(worker, facts),
         ),
     ]
     return Plan(
@@ -104,6 +122,7 @@ def workload_steps(
     forks: bool,
     stays: bool,
     passed: tuple[int, ...] = (),
+    released: bool = False,
 ) -> list[Step]:
     """From inside the sandbox on: what the workload is made of, and a command executed beside it too."""
     return [
@@ -112,6 +131,7 @@ def workload_steps(
         Step("cwd.enter", worker.working_dir, (worker.working_dir,)),
         *limit_steps(worker, facts),
         *privilege_steps(worker, identity, facts),
+        *([Step("parent.release")] if released else []),
         descriptor_step(worker, passed),
         *attribute_steps(worker),
         *lock_steps(worker, facts),

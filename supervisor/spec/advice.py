@@ -1,33 +1,28 @@
 """What loads but will hardly work on this machine, as it is now: for `nsvisor check`."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from supervisor.spec.advice_locks import lock_advice, root_advice
 from supervisor.spec.advice_rootfs import rootfs_advice, shared_roots
-from supervisor.spec.errors import ConfigError, Problem
+from supervisor.spec.errors import Problem
 from supervisor.spec.instances import for_instance
 from supervisor.spec.locate import Path
 from supervisor.spec.model import Fleet, Worker
-from supervisor.spec.show import LONGEST_PATH, show, show_key
-from supervisor.spec.source import ABSENT, Source, read_source
+from supervisor.spec.places import place, sources_of
+from supervisor.spec.show import LONGEST_PATH, show
 
 
 def warnings(fleet: Fleet) -> tuple[Problem, ...]:
     """Look on the disk for what the fleet names. Nothing here is an error: a bind's source may come later."""
-    sources = []
-    for file in fleet.files:
-        try:
-            sources.append(read_source(file))
-        except ConfigError:
-            continue  # changed since it was loaded: the line is not known then
+    sources = sources_of(fleet)
     found: dict[Problem, None] = {}
     if not fleet.workers:
         file = fleet.files[0] if fleet.files else "nsvisor"
         found[Problem(file, None, "", "no workers: add a table [worker.NAME] with a command")] = None
     advice = [(worker.name, one) for worker in fleet.workers.values() for one in _of_worker(worker)]
     for name, (path, value, message) in (*advice, *lock_advice(fleet.workers), *shared_roots(fleet.workers)):
-        file, line, key = _place(sources, fleet, name, path)
+        file, line, key = place(sources, fleet, name, path)
         found[Problem(file, line, key, message, show(value, longest=LONGEST_PATH))] = None
     return tuple(found)
 
@@ -66,13 +61,3 @@ def _joined(key: Path, value: object) -> Iterator[tuple[Path, object, str]]:
         yield key, value, "does not exist"
     if kind == "pid" and not os.path.exists(f"/proc/{name}"):
         yield key, value, "no such process"
-
-
-def _place(sources: Sequence[Source], fleet: Fleet, name: str, path: Path) -> tuple[str, int | None, str]:
-    """Where a key of an effective worker is written, as far as the files still tell."""
-    prefixes: tuple[Path, ...] = (("worker", name), ("defaults",))
-    for prefix in prefixes:
-        for source in sources:
-            if source.get((*prefix, *path)) is not ABSENT:
-                return source.file, source.line((*prefix, *path)), show_key((*prefix, *path))
-    return (fleet.files[0] if fleet.files else "nsvisor"), None, show_key(("worker", name, *path))

@@ -75,4 +75,5 @@ class HostFacts(msgspec.Struct, frozen=True):
     absent: tuple[str, ...] = ()  # of spec/masks.py: what this host's kernel does not have
     device_nodes: tuple[str, ...] = ("null", "zero", "full", "random", "urandom", "tty")
     cgroups: CgroupFacts = CgroupFacts()
+    outlives_keeper: bool = False  # a service manager's scope, and the next daemon, end workers that their keeper left
     notify_directory: str = ""  # where the daemon makes its workers' sockets for sd_notify(3); "": there is no daemon

@@ -31,6 +31,7 @@ __all__ = [
     "Supervisor",
     "TimeOffsets",
     "Worker",
+    "instance_name",
     "instance_names",
 ]
 
@@ -178,6 +179,9 @@ class Fleet(Record, frozen=True):
 
 def instance_names(worker: Worker) -> list[str]:
     """`web` where there is one instance, else `web-0`, `web-1` and so on."""
-    if worker.instances == 1:
-        return [worker.name]
-    return [f"{worker.name}-{index}" for index in range(worker.instances)]
+    return [instance_name(worker, index) for index in range(worker.instances)]
+
+
+def instance_name(worker: Worker, index: int) -> str:
+    """The name of one of them, from 0."""
+    return worker.name if worker.instances == 1 else f"{worker.name}-{index}"

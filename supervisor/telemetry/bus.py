@@ -1,7 +1,7 @@
 """Events: published once, logged, kept for a while, handed to whoever follows them."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import msgspec
@@ -26,11 +26,14 @@ class EventRecord(msgspec.Struct, frozen=True):
 class EventBus:
     """publish() logs by structlog, once configure() was called, and wakes the subscribers. One thread only."""
 
-    def __init__(self, level: str = "info", first_id: int = 1) -> None:
-        """first_id: greater than any of an earlier daemon's, so that who resumes never gets others than it missed."""
+    def __init__(self, level: str = "info", first_id: int = 1, kept: Sequence[EventRecord] = ()) -> None:
+        """first_id: greater than any of an earlier daemon's, so that who resumes never gets others than it missed.
+
+        kept: events before it, up to first_id - 1, of which none is missing.
+        """
         self.last_id = first_id - 1
-        self._first_id = first_id
-        self._kept: list[EventRecord] = []  # id N is at (N - first_id) % KEPT
+        self._first_id = first_id - len(kept)
+        self._kept = list(kept)  # id N is at (N - first_id) % KEPT
         self._readers = trio.lowlevel.ParkingLot()
         self._observers: dict[str, Callable[[dict[str, Any]], None]] = {}
         self._keepers: list[Callable[[EventRecord], None]] = []
@@ -62,6 +65,11 @@ class EventBus:
             getattr(self._log, level)(event, timestamp=record.time, **fields)
         if self._readers:
             self._readers.unpark_all()
+
+    def remembered(self) -> tuple[tuple[EventRecord, ...], int]:
+        """What is kept, in order, and the id of the event published last."""
+        first = (self._oldest - self._first_id) % KEPT
+        return (*self._kept[first:], *self._kept[:first]), self.last_id
 
     def observe(self, event: str, observer: Callable[[dict[str, Any]], None]) -> None:
         """Call this function with the fields of every such event, whatever its level. One for each event."""

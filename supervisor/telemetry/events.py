@@ -33,19 +33,39 @@ EVENTS = {
     "daemon.reload_failed": EventType(
         ERROR, "the configuration was refused; the one in force stays", ("problems", "error")
     ),
+    "daemon.reexec": EventType(
+        INFO,
+        "the daemon has become the program that is installed now; its workers went on",
+        ("from_version", "version", "pid", "workers", "duration_s"),
+    ),
+    "daemon.reexec_failed": EventType(
+        ERROR, "the daemon did not become another program, and goes on as it was", ("error", "problems")
+    ),
     "daemon.notify_failed": EventType(
         WARNING, "the service manager could not be told a state", ("state", "errno", "error")
     ),
     "daemon.records_lost": EventType(
         WARNING, "records were lost because standard error took none for a while", ("lost",)
     ),
+    "daemon.slept": EventType(
+        WARNING,
+        "the daemon was not run for so long (SIGSTOP, swapping, a starved machine): deadlines of probes, set-ups and"
+        " stops were put off by as much, so that no worker is condemned for it",
+        ("duration_s",),
+    ),
     "daemon.stopping": EventType(INFO, "the daemon ends all workers, then itself", ("instances",)),
+    "daemon.hastened": EventType(
+        WARNING, "a second interrupt: what is left is killed, in no order and with no grace", ()
+    ),
     "daemon.stopped": EventType(
         ("info", "error"), "the daemon leaves: error when something would not die", ("unkillable",)
     ),
     "daemon.failed": EventType(ERROR, "the daemon leaves because it cannot go on", ("error",)),
     "state.unreadable": EventType(
         ERROR, "the state of the daemon before cannot be read: its workers are ended", ("error",)
+    ),
+    "state.damaged": EventType(
+        ERROR, "so many instances' states cannot be read: what is found of them is ended", ("slots",)
     ),
     "ids.failed": EventType(ERROR, "which ids are whose cannot be read or written: no worker gets any", ("error",)),
     "ids.moved": EventType(
@@ -79,6 +99,16 @@ EVENTS = {
     "keeper.started": EventType(INFO, "a keeper answers and takes launches", ("pid", "scope")),
     "keeper.adopted": EventType(INFO, "the keeper of an earlier daemon was taken over", ("pid", "workers")),
     "keeper.died": EventType(("error", "warning"), "the keeper is gone; workers go on without it", ("pid", "error")),
+    "keeper.drained": EventType(INFO, "the keeper of another version has left, after its last worker", ("pid",)),
+    "keeper.restored": EventType(WARNING, "the keeper's socket was deleted and is there again", ("path",)),
+    "keeper.unreachable": EventType(
+        ERROR,
+        "the keeper's socket was deleted and cannot be made again; it is tried every three seconds",
+        ("path", "error"),
+    ),
+    "keeper.unrecorded": EventType(
+        ERROR, "the state directory takes no record of the keeper: it is found by its socket only", ("error",)
+    ),
     "keeper.replaced": EventType(WARNING, "a new keeper takes the next launches", ("pid",)),
     "keeper.scope_failed": EventType(
         WARNING, "no scope of its own for the keeper; it is started without", ("unit", "error")
@@ -210,6 +240,18 @@ EVENTS = {
         " `failed` (error) the file was closed before it could be written again",
         ("instance", "incarnation", "path", "reason", "lost_lines", "lost_bytes"),
     ),
+    "log.lost": EventType(
+        WARNING,
+        "the daemon before was killed after it had read this much of a worker's output and before it had written it, or"
+        " while it did: at most so many bytes are missing. cut_streams: the next line may lack its beginning",
+        (*INSTANCE, "path", "lost_bytes_most", "cut_streams"),
+    ),
+    "log.unwatched": EventType(
+        WARNING,
+        "what is read and not yet written is counted in this process only: should it be killed, the next daemon cannot"
+        " say what that cost",
+        ("path", "error"),
+    ),
     "log.repaired": EventType(
         WARNING,
         "a line that an earlier daemon could not finish, or somebody else cut, was taken off the log file",
@@ -245,7 +287,26 @@ EVENTS = {
     "journal.recovered": EventType(
         WARNING, "the journal takes records again; so many went to standard error meanwhile", ("records", "lost")
     ),
-    "control.refused": EventType(WARNING, "a connection was refused: too many are open", ("connections",)),
+    "control.refused": EventType(
+        WARNING,
+        "so many connections are open that some were closed, which asked for nothing or did not read, and others"
+        " refused (since this was said last, at most every ten seconds)",
+        ("connections", "closed", "refused"),
+    ),
+    "control.starved": EventType(
+        ERROR,
+        "connections wait: there is no descriptor, or no memory, for them",
+        ("listener", "errno", "error", "hint"),
+    ),
+    "control.recovered": EventType(INFO, "connections are taken again", ("listener",)),
+    "control.lost": EventType(
+        ERROR,
+        "a socket's file is gone and cannot be made again; it is tried every three seconds",
+        ("listener", "error"),
+    ),
+    "control.restored": EventType(
+        WARNING, "a socket's file was gone, with `$XDG_RUNTIME_DIR` perhaps, and was made again", ("listener",)
+    ),
     "control.failed": EventType(ERROR, "a request failed for a reason of ours", ("error", "traceback")),
     "events.lost": EventType(
         WARNING,

@@ -95,8 +95,12 @@ class _Collector:
         yield from (instances, again, uptime, healthy)
 
     def _logs(self) -> Iterator[Metric]:
-        written = CounterMetricFamily("nsvisor_log_bytes", "Bytes that were written by the worker", labels=INSTANCE)
-        lost = CounterMetricFamily("nsvisor_log_lost_bytes", "Bytes of output that could not be kept", labels=INSTANCE)
+        written = CounterMetricFamily(
+            "nsvisor_log_bytes", "Bytes that were written by the worker", labels=INSTANCE, unit="bytes"
+        )
+        lost = CounterMetricFamily(
+            "nsvisor_log_lost_bytes", "Bytes of output that could not be kept", labels=INSTANCE, unit="bytes"
+        )
         lines = CounterMetricFamily("nsvisor_log_lost_lines", "Lines of output that could not be kept", labels=INSTANCE)
         for one in self._now.instances:
             written.add_metric((one.worker, one.instance), one.log_bytes)

@@ -16,6 +16,7 @@ SENTENCES = {
     "daemon.reloaded": "configuration applied: {added} added, {removed} removed, {changed} changed, {unchanged} not",
     "daemon.reload_failed": "configuration refused, the one in force stays[: {error}][: {problems}]",
     "daemon.stopping": "stopping {instances} instances",
+    "daemon.hastened": "killing what is left: a second interrupt",
     "daemon.stopped": "stopped[, but for {unkillable}, which would not die]",
     "daemon.failed": "cannot go on: {error}",
     "daemon.records_lost": "{lost} records were lost",

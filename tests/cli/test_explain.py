@@ -99,6 +99,20 @@ def test_without_a_daemon_as_json_and_as_a_picture(state: Path, capsys: pytest.C
     assert capsys.readouterr().out.startswith("<?xml")
 
 
+def test_what_a_worker_said_last_does_not_drive_the_terminal(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = "\x1b]0;title\x07\x9b2J"
+    history = History(str(state / "history"), "web-1")
+    history.add_exit(ExitRecord(3, "exit", 1010.0, 5.0, code=1, stderr_tail=(said, "over\ntwo lines")))
+    history.save()
+    assert main(["explain", "web-1"]) == 0
+    out = capsys.readouterr().out
+    assert "\n  | \\x1b]0;title\\x07\\x9b2J\n  | over\\ntwo lines\n" in out
+    assert main(["explain", "web-1", "--json"]) == 0
+    out = capsys.readouterr().out
+    assert out.replace("\n", "").isprintable()
+    assert json.loads(out)[0]["exits"][0]["stderr_tail"][0] == said
+
+
 @pytest.mark.usefixtures("state")
 def test_without_a_daemon_nobody_of_that_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "wbe-0"]) == 3

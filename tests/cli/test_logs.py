@@ -222,10 +222,11 @@ def test_each_worker_has_a_colour_but_for_no_color(nsv: Served, timeline: Path) 
 
 
 def test_output_that_goes_nowhere(nsv: Served) -> None:
+    journalctl = "journalctl" if os.getuid() == 0 else "journalctl --user"
     assert nsv("logs", "job") == (
         1,
         "",
-        "cannot show logs of job: log.sink is null, or journald: try journalctl NSVISOR_WORKER=NAME\n",
+        f"cannot show logs of job: log.sink is null, or journald: try {journalctl} NSVISOR_INSTANCE=job\n",
     )
 
 
@@ -290,6 +291,67 @@ def test_terminal_is_not_driven_by_what_a_worker_prints(nsv: Served, logs: dict[
     command = f"{sys.executable} -m supervisor --socket {nsv.path} logs web-0 -n 1"
     done = subprocess.run(["script", "-qec", command, "/dev/null"], check=True, capture_output=True, text=True)
     assert done.stdout.rstrip() == "\x1b[31mred\x1b[0m\\x1b]0;title\\x07\ttab\\x9b2J"
+
+
+def test_json_on_a_terminal_does_not_drive_it_either(nsv: Served, logs: dict[str, Path]) -> None:
+    write(logs["web-0"], 2000.0, "\x9b2J")
+    command = f"{sys.executable} -m supervisor --socket {nsv.path} logs web-0 -n 1 --json"
+    done = subprocess.run(["script", "-qec", command, "/dev/null"], check=True, capture_output=True, text=True)
+    assert "\\u009b2J" in done.stdout
+    assert json.loads(done.stdout)["m"] == "\x9b2J"
+
+
+def test_files_that_cannot_be_read_are_named_and_the_others_shown(nsv: Served, logs: dict[str, Path]) -> None:
+    path = logs["web-1"]
+    path.rename(path.with_suffix(".away"))
+    path.symlink_to(path.with_suffix(".away"))
+    os.mkfifo(f"{path}.1")
+    shown = nsv("logs", "web")
+    assert (shown.status, shown.out) == (1, "web-0 | line 0\nweb-0 | line 2\n")
+    assert sorted(shown.err.splitlines()) == [
+        f"cannot read {path}.1: not a regular file",
+        f"cannot read {path}: a symbolic link is not followed",
+    ]
+
+
+def test_a_file_that_somebody_wrote_into(nsv: Served, logs: dict[str, Path]) -> None:
+    broken = [
+        '{"t":1e300,"s":"stdout","m":"later than any calendar"}',
+        '{"t":2000,"s":"stdout","m":"A","e":"b64"}',
+        '{"t":"?"}',
+        "\0\xff",
+        '{"t":2001,"s":"stdout","m":"cut o',
+    ]
+    with logs["web-0"].open("ab") as file:
+        file.write("\n".join(broken).encode())
+    whole = nsv("logs", "-t", "web-0")
+    assert whole.status == 0
+    assert "1e+300 later than any calendar" in whole.out
+    assert nsv("logs", "-a", "web-0", "--grep", "^A$").out == "web-0 | A\n"
+
+
+def test_more_logs_than_files_may_be_open(tmp_path: Path) -> None:
+    for number in range(100):
+        for part in ("", ".1"):
+            write(tmp_path / "nsvisor" / "logs" / f"web-{number}.log{part}", 1000.0, "line")
+    environ = {**os.environ, "XDG_STATE_HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}
+    command = [sys.executable, "-m", "supervisor", "logs"]
+    for most, status, count, said in (("64:1000", 0, 200, ""), ("64:64", 1, 0, "cannot open so many logs at once")):
+        done = subprocess.run(
+            ["prlimit", f"--nofile={most}", *command], check=False, env=environ, capture_output=True, text=True
+        )
+        assert (done.returncode, len(done.stdout.splitlines())) == (status, count), done.stderr
+        assert done.stderr.startswith(said)
+
+
+def test_logs_of_a_worker_that_was_removed(nsv: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(Path(nsv.path).parent.parent))
+    write(tmp_path / "nsvisor" / "logs" / "gone.log", 1000.0, "last words")
+    monkeypatch.delenv("NSVISOR_SOCKET", raising=False)
+    monkeypatch.setattr("supervisor.spec.paths.control_socket", lambda _environ, _uid: nsv.path)
+    assert main(["logs", "gone"]) == 0
+    assert nsv("logs", "gone").status == 3  # another daemon's files may be anywhere
 
 
 def test_reader_knows_the_writers_format() -> None:

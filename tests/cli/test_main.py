@@ -55,6 +55,8 @@ def test_no_words_at_all_ask_for_help(capsys: pytest.CaptureFixture[str]) -> Non
         (("events", "--after", "1", "--last", "2"), "give --last or --after"),
         (("logs", "web", "-f", "--until", "1m"), "give it without --follow"),
         (("logs", "web", "--since", "x"), "cannot read 'x' as a time"),
+        (("logs", "web", "--since", "1m", "--until", "2m"), "--since 1m is after --until 2m"),
+        (("events", "--after", "9" * 20), "may be 999999999999999999 at most"),
         (("shutdown", "--timeout", "1s"), "--timeout is for --wait"),
         (("completion", "tcsh"), "'tcsh' is not one of"),
     ],
@@ -88,6 +90,12 @@ def test_unknown_name_is_3_and_names_the_nearest(nsv: Served, arguments: tuple[s
     outcome = nsv(*arguments)
     assert (outcome.status, outcome.out) == (3, "")
     assert outcome.err == "cannot find 'wep': no worker or instance has that name (did you mean web?)\n"
+
+
+@pytest.mark.parametrize("verb", ["inspect", "explain", "plan"])
+@pytest.mark.parametrize("name", ["", "web/0", "../web"])
+def test_what_cannot_be_a_name_is_none(nsv: Served, verb: str, name: str) -> None:
+    assert nsv(verb, name) == (3, "", f"cannot find {name!r}: no worker or instance has that name\n")
 
 
 @pytest.mark.parametrize(
@@ -131,6 +139,21 @@ def test_reader_that_never_read_ends_it_quietly(nsv: Served) -> None:
     done = subprocess.run(command, check=False, stdout=writer, stderr=subprocess.PIPE, text=True)
     os.close(writer)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize("arguments", [("ps",), ("inspect", "web")])  # a little, and more than is held back
+def test_full_disk_is_said_in_a_line(nsv: Served, arguments: tuple[str, ...]) -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "supervisor", "--socket", nsv.path, *arguments]
+        done = subprocess.run(command, check=False, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (1, "cannot write to standard output: No space left on device\n")
+
+
+def test_what_the_locale_cannot_write_is_escaped(nsv: Served) -> None:
+    command = [sys.executable, "-m", "supervisor", "--socket", nsv.path, "explain", "job"]
+    environ = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, check=True, env=environ, capture_output=True)
+    assert b"\\u258" in done.stdout  # the bars
 
 
 def test_socket_is_taken_from_the_environment(nsv: Served) -> None:

@@ -5,7 +5,7 @@ from supervisor.cli.render_explain import render, render_remembered
 from supervisor.cli.render_verdict import policy_said, why
 from supervisor.cli.render_waterfall import BAR_CELLS, bar, waterfall
 from supervisor.control.models import InstanceDetail, InstanceView
-from supervisor.spec.model import Restart, Worker
+from supervisor.spec.model import Log, Restart, Worker
 from supervisor.spec.records import ExitRecord, LaunchRecord, PhaseRecord, Remembered, Rusage, Usual
 
 WORKER = Worker(name="web", command=("/bin/web",), requires=("db",))
@@ -249,3 +249,24 @@ def test_colours_mark_what_failed() -> None:
         "\x1b[31m  mount.bind    1.0ms              ████████████  /srv  FAILED\x1b[0m",
         "\x1b[31mFailed in mount.bind: open_tree: ENOENT (/srv): no such path\x1b[0m",
     ]
+
+
+def test_output_in_the_journal() -> None:
+    journald = replace(WORKER, log=Log(sink="journald"))
+    last = render(detail(UP, spec=journald), {}, clock)[-1]
+    assert last.startswith("Output: journalctl ")
+    assert last.endswith(" NSVISOR_INSTANCE=web")
+
+
+def test_a_launch_that_was_stopped_on_purpose_is_no_fault() -> None:
+    killed = replace(BIND, errno="SIGKILL", hint="The process was killed from outside.")
+    launch = replace(FAILED, phases=(CLONE, killed))
+    asked = exited("setup", incarnation=3, phase="mount.bind", errno="SIGKILL", requested_by="requires:db")
+    found = detail(replace(UP, state="waiting"), launches=(launch,), exits=(asked,))
+    text = "\n".join(render(found, {}, clock))
+    assert "Stopped in mount.bind, asked for by requires:db" in text
+    assert "was stopped while its sandbox was built, in mount.bind, asked for by requires:db" in text
+    assert "killed from outside" not in text
+    text = "\n".join(render(replace(found, exits=(replace(asked, requested_by=None),)), {}, clock))
+    assert "Failed in mount.bind: open_tree: SIGKILL" in text
+    assert "killed from outside" in text

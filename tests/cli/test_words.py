@@ -1,7 +1,10 @@
+from datetime import datetime
+
+import click
 import pytest
 
 from supervisor.cli import words
-from supervisor.cli.times import parse_instant
+from supervisor.cli.times import clock, parse_instant
 from supervisor.control.models import InstanceView
 from supervisor.spec.records import ExitRecord
 
@@ -37,6 +40,26 @@ def test_instants(monkeypatch: pytest.MonkeyPatch) -> None:
     assert parse_instant("10m") == 9400.0
     assert parse_instant("1738324800.5") == 1738324800.5
     assert parse_instant("1970-01-01T00:01:00+00:00") == 60.0
+    assert parse_instant("1970-01-01T00:01Z") == 60.0
+    assert parse_instant("-10m") == 9400.0
+    assert parse_instant("now") == 10_000.0
+
+
+def test_instants_of_the_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    noon = datetime(2026, 3, 1, 12).astimezone().timestamp()
+    monkeypatch.setattr("supervisor.cli.times.time.time", lambda: noon)
+    found = [parse_instant(text) for text in ("today", "yesterday", "09:30", "09:30:15")]
+    assert found == [noon - 12 * 3600, noon - 36 * 3600, noon - 9000, noon - 8985]
+
+
+@pytest.mark.parametrize("text", ["", "soon", "2026-13-01", "25:00", "²", "1e9", "inf"])
+def test_no_instants(text: str) -> None:
+    with pytest.raises(click.UsageError, match=r"cannot read .* as a time: it may be 10m \(ago\)"):
+        parse_instant(text)
+
+
+def test_a_time_that_no_calendar_has() -> None:
+    assert clock(1e300) == "1e+300"
 
 
 def test_what_a_probe_saw_is_cut_for_a_table() -> None:

@@ -5,20 +5,23 @@ import os
 import socket
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
 import trio
 
 from supervisor.control.client import ControlClient
-from supervisor.control.models import Condition
+from supervisor.control.late_answer import answer
+from supervisor.control.models import Condition, Reexecuted
 from supervisor.control.server import serve
 from supervisor.host.facts import gather
 from supervisor.policy.diff import FleetDiff
 from supervisor.policy.health import Health, Said
 from supervisor.policy.restart import IllegalMove, Kill, State, Status
 from supervisor.runtime.pausing import CannotPause
+from supervisor.runtime.reexec_check import CannotReexecError
 from supervisor.sandbox.plan import Plan, compile_plan
 from supervisor.spec.errors import ConfigError, Problem
 from supervisor.spec.model import Fleet, Worker, instance_names
@@ -74,6 +77,7 @@ class FakeFleet:
         job_.exits = [ExitRecord(7, "setup", time.time(), phase="mount.bind", errno="ENOENT", stderr_tail=("oh",))]
         self.asked: list[tuple[object, ...]] = []
         self.problems: tuple[Problem, ...] = ()
+        self.cannot_reexec: str | None = None
         self.waiting = trio.Event()  # somebody waits
         self.wait_cancelled = trio.Event()
         self.met = trio.Event()
@@ -126,6 +130,15 @@ class FakeFleet:
         if self.problems:
             raise ConfigError(self.problems)
         return FleetDiff(added=("db",), unchanged=tuple(self.instances))
+
+    async def reexec(self, client: Callable[[], int]) -> None:
+        self.asked.append(("reexec",))
+        if self.problems:
+            raise ConfigError(self.problems)
+        if self.cannot_reexec is not None:
+            raise CannotReexecError(self.cannot_reexec)
+        answer(client(), HTTPStatus.OK, Reexecuted("1.0", "2.0", os.getpid(), 3))
+        await trio.sleep_forever()
 
     def request_shutdown(self) -> None:
         self.shutdown.set()

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import trio
 from starlette.routing import Route
 
 from supervisor.control.app import build
+from supervisor.control.closing import Closing
 from supervisor.control.openapi import document
 from supervisor.control.reference import markdown
 from tests.control.fakes import FakeFleet, served
@@ -16,7 +16,7 @@ REFERENCE = Path(__file__).parents[2] / "docs/reference/api.md"
 
 
 async def test_every_route_is_described_and_nothing_else(fleet: FakeFleet) -> None:
-    app = build(fleet, trio.Event())
+    app = build(fleet, Closing())
     served_routes = {
         (route.path, method)
         for route in app.routes
@@ -25,7 +25,7 @@ async def test_every_route_is_described_and_nothing_else(fleet: FakeFleet) -> No
     }
     described = {(path, method.upper()) for path, methods in document()["paths"].items() for method in methods}
     assert served_routes == described
-    assert len(described) == 18
+    assert len(described) == 19
 
 
 async def test_it_is_served(fleet: FakeFleet, socket_path: str) -> None:

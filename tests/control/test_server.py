@@ -8,7 +8,7 @@ import trio
 
 from supervisor.control.failures import NoDaemon
 from supervisor.control.models import InstanceView, VersionView
-from supervisor.control.server import GRACE_S, LINGER_S, serve
+from supervisor.control.server import GRACE_S, LINGER_S, Server, serve
 from supervisor.control.sockets import SocketTaken
 from tests.control.fakes import FakeFleet, connected, read_all, served
 
@@ -128,11 +128,56 @@ async def test_too_many_connections_are_refused_and_said(
     monkeypatch.setattr("supervisor.control.server.MAX_CONNECTIONS", 1)
     events = fleet.bus.subscribe()
     async with served(fleet, socket_path), connected(socket_path) as first:
-        await first.send_all(b"GET /v1/version HTTP/1.1\r\nhost: a\r\n\r\n")
-        assert b"200" in await first.receive_some(100)
+        await first.send_all(b"POST /v1/wait HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\n{}")
+        await fleet.waiting.wait()
         async with connected(socket_path) as second:
             assert await read_all(second) == b""
-    assert (await anext(events)).event == "control.refused"
+        fleet.met.set()
+        await read_until(first, b'{"met":true')
+    told = await anext(events)
+    assert (told.event, told.fields) == ("control.refused", {"connections": 1, "closed": 0, "refused": 1})
+
+
+async def test_who_asks_for_nothing_makes_room(
+    fleet: FakeFleet, socket_path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("supervisor.control.server.MAX_CONNECTIONS", 2)
+    events = fleet.bus.subscribe()
+    async with served(fleet, socket_path), connected(socket_path) as busy, connected(socket_path) as idle:
+        await busy.send_all(b"POST /v1/wait HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\n{}")
+        await fleet.waiting.wait()
+        async with connected(socket_path) as third:
+            await third.send_all(b"GET /v1/version HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+            assert b"200" in await read_all(third)
+        assert await read_all(idle) == b""
+        fleet.met.set()
+        await read_until(busy, b'{"met":true')
+    told = await anext(events)
+    assert (told.event, told.fields) == ("control.refused", {"connections": 1, "closed": 1, "refused": 0})
+
+
+async def test_followers_leave_room_for_others(
+    fleet: FakeFleet, socket_path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("supervisor.control.server.MAX_LASTING", 1)
+    async with served(fleet, socket_path) as client, connected(socket_path) as first:
+        await first.send_all(b"GET /v1/events HTTP/1.1\r\nhost: a\r\n\r\n")
+        assert b"200" in await first.receive_some(1000)
+        async with connected(socket_path) as second:
+            await second.send_all(b"GET /v1/events HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+            refused = await read_all(second)
+        assert b"HTTP/1.1 503" in refused
+        assert b"too_many" in refused
+        assert (await client.get("/v1/version", VersionView)).pid == os.getpid()
+
+
+async def read_until(stream: trio.SocketStream, what: bytes) -> None:
+    with trio.fail_after(20):
+        said = b""
+        while what not in said:
+            chunk = bytes(await stream.receive_some(1000))
+            assert chunk, said
+            said += chunk
 
 
 async def run_server(
@@ -140,7 +185,7 @@ async def run_server(
     path: str,
     stop: trio.CancelScope,
     ended: trio.Event,
-    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    task_status: trio.TaskStatus[Server] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     with stop:
         await serve(fleet, path, task_status=task_status)

@@ -116,10 +116,10 @@ def running_in(place: Path, nsvisor: Program, config: str) -> Iterator[Daemon]:
 
 
 def test_a_paused_worker_is_not_probed(nsvisor: Program, place: Path) -> None:
-    with running_in(place, nsvisor, FLEET.replace("retries = 2", 'retries = 1, timeout = "200ms"')) as daemon:
+    with running_in(place, nsvisor, FLEET.replace("retries = 2", 'retries = 1, timeout = "2s"')) as daemon:
         wait_until(lambda: daemon.instance("web")["health"] == "healthy", "health")
         daemon.post("/v1/pause", names=["web"])
-        time.sleep(0.7)
+        time.sleep(2.7)  # a probe of it would have failed by now
         daemon.post("/v1/unpause", names=["web"])
         time.sleep(0.3)
         assert daemon.instance("web")["health"] == "healthy"

@@ -73,7 +73,7 @@ log = {{ sink = "journald" }}
     assert len(journal.entries("NSVISOR_WORKER=web", "PRIORITY=3")) == 2
     assert last["log_path"] is None
     assert told.returncode == 1
-    assert "journalctl NSVISOR_WORKER=" in told.stderr
+    assert " NSVISOR_INSTANCE=" in told.stderr
 
 
 def test_a_journald_that_is_busy_holds_the_worker_up_and_one_that_is_gone_costs_lines(

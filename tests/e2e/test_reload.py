@@ -69,7 +69,7 @@ def test_only_what_changed_is_touched(nsvisor: Program) -> None:
         done = nsvisor.run("reload")
         assert done.returncode == 0
         lines = done.stdout.splitlines()
-        assert {"+ added", "- removed", "~ changed", "= softly"} <= set(lines)
+        assert {"+ added", "- removed", "~ changed: restarted", "= softly: in place"} <= set(lines)
         assert lines[-1] == "1 added, 1 removed, 1 restarted, 1 changed in place, 3 unchanged"
         assert [line.removesuffix(" (dry run: nothing was done)") for line in dry.stdout.splitlines()] == lines
         check(daemon, before)

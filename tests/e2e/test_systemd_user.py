@@ -158,6 +158,24 @@ def test_after_kill_9_of_the_daemon_the_next_one_adopts_the_same_workers(service
     assert service.instances()["other"]["last_exit"]["signal"] == "SIGKILL"
 
 
+def test_reexec_is_no_restart(service: Service) -> None:
+    manager = service.manager
+    before, daemon = service.pids(), service.main_pid()
+    heard = int(manager.show("nsvisor", "WatchdogTimestampMonotonic"))
+    assert f"(pid {daemon}), workers that went on: 3" in manager.check("nsvisor", "reexec")
+    manager.systemctl("kill", "--kill-who=main", "--signal=USR2", "nsvisor")
+    log = manager.home / "nsvisor.log"
+    manager.wait_for(lambda: log.read_text().count('"daemon.reexec"') == 2, "the second one")
+    manager.wait_for(service.active, "the service to be active, and not reloading")
+    assert (service.main_pid(), service.restarts()) == (daemon, 0)
+    assert service.pids() == before
+    assert int(manager.show("nsvisor", "WatchdogTimestampMonotonic")) > heard
+    own = manager.show("nsvisor", "ControlGroup")
+    assert own in manager.check("cat", f"/proc/{daemon}/cgroup")
+    manager.check("kill", "-KILL", str(before["other"]))  # watched as before
+    manager.wait_for(lambda: service.pids()["other"] != before["other"] and service.ready(), "the worker to return")
+
+
 def test_a_daemon_that_hangs_is_replaced_and_its_workers_stay(service: Service) -> None:
     service.drop_in("[Service]\nStandardError=append:%h/nsvisor.log\nWatchdogSec=2\nTimeoutAbortSec=2\nLimitCORE=0\n")
     service.manager.systemctl("restart", "nsvisor")  # the watchdog's interval is read at the start

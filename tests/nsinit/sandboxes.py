@@ -246,6 +246,7 @@ def launched(
             roles,
             " ".join(map(str, kinds)),
             *(("hidden",) if (plan.is_watched if hidden is None else hidden) else ()),
+            *(("released",) if plan.is_released else ()),
         ),
         fds=[plan_fd, theirs.fileno(), null, out_writer, err_writer, *kept, *opened],
     )

@@ -38,7 +38,7 @@ def test_a_worker_is_handed_to_the_next_daemon(who: Who, folder: Folder) -> None
             os.write(writer, b"two\n")
             with listening.daemon() as second:
                 (first_words, state), ((tokens, fds),) = second.hello()
-                assert (first_words[2:], state) == ([str(second.pid), "1"], [])
+                assert (first_words[2:4], state) == ([str(second.pid), "1"], [])
                 assert tokens[:4] == ["held", sandbox.name, str(sandbox.pid), "RUNNING"]
                 pidfd, out, err = fds
                 assert not has_ended(pidfd)

@@ -21,6 +21,7 @@ from tests.nsinit.roots import Folder
 from tests.nsinit.sandboxes import launched, split, worker
 
 VERBS = ["hello", "launch", "spawn", "ack", "state", "keeper", "held", "", "exit", "__init__", "_launch"]
+VERBS += ["adopt", "forget", "rule"]
 NUMBERS = ["0", "-1", "1", "15", "99999999999999999999", "x", "", "1e9", "٣", " 7 ", str(PROTOCOL)]
 WORDS = st.one_of(st.sampled_from(NUMBERS), st.text(st.characters(exclude_characters="\0"), max_size=20))
 ROLES = st.lists(st.sampled_from(["plan", "channel", "stdio", "keep", "join", "cgroup", "?"]), max_size=8).map(" ".join)

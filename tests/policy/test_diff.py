@@ -28,7 +28,9 @@ def test_added_removed_changed_unchanged_in_file_order() -> None:
     assert found.added == ("y", "a")
     assert found.removed == ("z", "b")
     assert found.unchanged == ("same",)
-    assert found.changed == (Change("changed", (KeyChange("working_dir", '"/"', '"/srv"'),), relaunch=True),)
+    assert found.changed == (
+        Change("changed", (KeyChange("working_dir", '"/"', '"/srv"'),), relaunch=True, effect="restart"),
+    )
     assert not found.empty
 
 

@@ -10,7 +10,6 @@ from supervisor.policy.order import (
     instance_requirements,
     resolve,
     start_levels,
-    stop_levels,
 )
 from supervisor.spec.model import Fleet, Namespaces, Network, Worker
 
@@ -50,10 +49,6 @@ def test_levels_hold_instances_in_file_order() -> None:
         ("api",),
         ("web-0", "web-1"),
     )
-
-
-def test_stopping_is_the_reverse() -> None:
-    assert stop_levels(FLEET) == (("web-1", "web-0"), ("api",), ("alone", "db", "cache-1", "cache-0"))
 
 
 def test_a_workers_name_means_all_its_instances() -> None:

@@ -252,11 +252,17 @@ def test_a_status_goes_on_in_the_next_daemon(status: Status) -> None:
     assert actions
 
 
-def test_a_worker_that_a_new_daemon_finds_gets_its_whole_time_to_become_ready() -> None:
+def test_a_worker_that_a_new_daemon_finds_goes_on_with_its_time_to_become_ready() -> None:
+    driver = Driver(PROBED, RUNNING)
+    driver.do(Adopted(3, ready=False), after_s=1.0)
+    assert driver.delay_s() == 24.0
+
+
+def test_what_became_ready_without_a_daemon_has_time_to_be_probed() -> None:
     driver = Driver(PROBED, RUNNING)
     driver.do(Adopted(3, ready=False), after_s=3600.0)
     assert driver.do(Deadline()) is State.RUNNING
-    assert driver.delay_s() == 30.0
+    assert driver.delay_s() == 5.0
 
 
 def test_an_instance_that_was_never_seen() -> None:

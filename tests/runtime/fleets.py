@@ -15,6 +15,7 @@ from supervisor.runtime.instance import Instance
 from supervisor.runtime.keeper_greeting import HeldWorker
 from supervisor.runtime.keeper_link import KeeperLink
 from supervisor.runtime.keepers import Keepers
+from supervisor.runtime.reload import Surroundings
 from supervisor.runtime.sd_notify import Notifier
 from supervisor.runtime.services import Services
 from supervisor.runtime.state import InstanceState, StateFile
@@ -54,7 +55,7 @@ class Running:
         self.text = text
         self.nursery = nursery
         self.bus = EventBus("debug")
-        self.keepers = Keepers(str(directory / "keeper.sock"), ENVIRON, 20.0, self.bus)
+        self.keepers = Keepers(str(directory / "keeper.sock"), ENVIRON, 20.0, self.bus, str(directory / "keepers"))
         self.held: list[HeldWorker] = []
         self.states: dict[str, InstanceState] = {}
         self.link: KeeperLink
@@ -82,8 +83,9 @@ class Running:
             self.read().supervisor.start_concurrency,
             lambda name: self.fleet.pids(name),  # noqa: PLW0108  (the fleet is made after this)
         )
-        follow: Callable[[Fleet], None] = lambda _: None  # noqa: E731
-        self.fleet = FleetRuntime(self.read(), self.services, self.read, follow, Notifier(None))
+        surroundings = Surroundings(self.read, lambda _: gather(ENVIRON), lambda _: None, Notifier(None))
+        self.fleet = FleetRuntime(self.read(), self.services, surroundings)
+        self.fleet.remember(self.states)
 
     async def begin(self) -> None:
         """Adopt, and start the rest."""
@@ -127,9 +129,8 @@ class Running:
         self.is_over = self.died = True
         self.keepers._leaving = True
         self.nursery.cancel_scope.cancel()
-        link = self.keepers._link
-        assert link is not None
-        link.close()
+        for link in self.keepers._links():
+            link.close()
 
     async def shut_down(self) -> list[str]:
         """An orderly end."""

@@ -9,6 +9,7 @@ import trio
 from msgspec.structs import replace
 
 from supervisor.policy.restart import State
+from supervisor.runtime import adoption
 from supervisor.runtime.state import SLOT_BYTES
 from tests.nsinit.keepers import has_ended
 from tests.runtime.fleets import IDLE, descriptors, fleet, until
@@ -96,6 +97,65 @@ async def test_strays_end_before_anything_starts(tmp_path: Path) -> None:
         assert set(second.state.load()) == {"new", "both-0", "both-1"}
     for fd in watched.values():
         os.close(fd)
+
+
+async def test_a_stray_that_does_not_die_at_once_makes_its_instance_unkillable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is launched beside it, by whatever event, until it is gone."""
+    monkeypatch.setattr(adoption, "STRAY_TIMEOUT_S", 0)
+    async with fleet(tmp_path, f"[worker.a]\n{IDLE}[worker.old]\n{IDLE}") as first:
+        assert await first.fleet.wait([], "ready", 10)
+        pids = {name: first.pid(name) for name in ("a", "old")}
+        first.die()
+    strays = {name: os.pidfd_open(pid) for name, pid in pids.items()}
+    async with fleet(tmp_path, f"[worker.a]\n{IDLE}", begin=False) as second:
+        second.state.forget("a")
+        second.states = {}
+        send = second.bus.publish
+        at_launch: list[bool] = []
+
+        def publish(event: str, level: str = "info", **fields: object) -> None:
+            if event == "worker.launching":
+                at_launch.append(has_ended(strays["a"]))
+            send(event, level, **fields)
+
+        monkeypatch.setattr(second.bus, "publish", publish)
+        await second.begin()
+        await second.wait_state("a", "ready")
+        assert second["a"].status.incarnation == 2
+        assert at_launch == [True]
+        told = {one.fields["instance"] for one in second.events("worker.unkillable")}
+        assert told == {"a", "old"}
+        assert [one.incarnation for one in second["a"].exits] == [1]
+        await until(lambda: has_ended(strays["old"]), "the other one to be gone")
+    for fd in strays.values():
+        os.close(fd)
+
+
+async def test_an_exit_that_was_noted_by_a_daemon_killed_right_then_is_not_noted_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The history is written before the state: in between the exit is in the one, and the state knows nothing of it."""
+    async with fleet(tmp_path, f"[worker.a]\n{IDLE}restart = {{ policy = 'never' }}\n") as first:
+        assert await first.fleet.wait([], "ready", 10)
+        before = first.state.load()["a"]
+        monkeypatch.setattr(first.services.state, "save", lambda _: None)
+        os.kill(first.pid("a"), signal.SIGKILL)
+
+        async def killed(*_: object) -> None:
+            await trio.sleep_forever()
+
+        monkeypatch.setattr(first.link, "acknowledge", killed)
+        await until(lambda: len(first["a"].exits) == 1, "its exit")
+        first.die()
+    async with fleet(tmp_path, f"[worker.a]\n{IDLE}restart = {{ policy = 'never' }}\n", begin=False) as second:
+        assert second.states["a"] == before
+        assert second["a"].status == before.status  # whoever looks before all is adopted sees nothing go back
+        await second.begin()
+        await second.wait_state("a", "failed")
+        assert [(one.incarnation, one.signal) for one in second["a"].exits] == [(1, "SIGKILL")]
+        assert second.events("worker.exited") == []
 
 
 @pytest.mark.parametrize("forked", [False, True])

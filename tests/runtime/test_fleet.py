@@ -1,12 +1,15 @@
 from pathlib import Path
 
+import psutil
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from supervisor.policy import effects
 from supervisor.policy.restart import IllegalMove
 from supervisor.spec.errors import ConfigError
 from supervisor.spec.names import UnknownName
+from tests.e2e.tracer import traced
 from tests.runtime.fleets import IDLE, Running, fleet, until
 
 SLOW_TO_STOP = """command = ["sh", "-c", "trap 'sleep 0.3; exit 0' TERM; echo up; while :; do sleep 0.05; done"]\n"""
@@ -270,6 +273,33 @@ async def test_two_reloads_at_once_follow_each_other(tmp_path: Path) -> None:
         await until(lambda: running["a"].status.incarnation == 2 and running["a"].is_up, "the second")
         assert running["a"].worker.env["N"] == "1"
         assert running.fleet.spec == running.read()
+
+
+async def test_a_reload_goes_on_without_who_asked(tmp_path: Path) -> None:
+    async with fleet(tmp_path, f"[worker.a]\n{SLOW_TO_STOP}") as running:
+        await until(lambda: running["a"].output.read_bytes, "its trap to be set")
+        running.text = f"[worker.b]\n{IDLE}"
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(running.fleet.reload)
+            await running.wait_state("a", "stopping")
+            nursery.cancel_scope.cancel()
+        await until(lambda: list(running.fleet.instances) == ["b"] and running["b"].is_up, "all of it to be done")
+
+
+async def test_what_was_removed_and_does_not_die_leaves_once_it_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(effects, "KILL_TIMEOUT_S", 0.3)
+    async with fleet(tmp_path, f"[worker.a]\n{IDLE}stop = {{ grace = '0s' }}\n") as running:
+        await running.wait_state("a", "ready")
+        (workload,) = psutil.Process(running.pid("a")).children()
+        with traced(workload.pid):
+            for text in ("", f"[worker.b]\n{IDLE}"):
+                running.text = text
+                await running.fleet.reload()
+                assert running.state_of("a") == "unkillable"
+            await running.wait_state("b", "ready")
+        await until(lambda: list(running.fleet.instances) == ["b"], "it to be forgotten")
 
 
 async def test_a_reload_while_an_earlier_one_has_yet_to_take_effect(tmp_path: Path) -> None:

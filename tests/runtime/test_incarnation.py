@@ -52,7 +52,7 @@ async def test_stopped_while_it_waits_for_a_slot(tmp_path: Path) -> None:
         await slots.acquire_on_behalf_of("us")
         await running.fleet.start([])
         await wait_all_tasks_blocked()
-        assert slots.statistics().tasks_waiting == 5
+        assert slots.waiting == 5
         await running.fleet.stop(["a-1", "a-2"])
         await running.wait_state("a-1", "stopped")
         await running.wait_state("a-2", "stopped")

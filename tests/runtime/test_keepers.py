@@ -19,7 +19,8 @@ from tests.runtime.test_launcher import descriptors_left
 
 
 def some(directory: Path, adopt_timeout_s: float = 20.0) -> Keepers:
-    return Keepers(str(directory / "keeper.sock"), ENVIRON, adopt_timeout_s, EventBus("debug"))
+    bus, records = EventBus("debug"), str(directory / "keepers")
+    return Keepers(str(directory / "keeper.sock"), ENVIRON, adopt_timeout_s, bus, records)
 
 
 def told(one: Keepers) -> list[str]:
@@ -188,7 +189,7 @@ async def test_what_a_link_makes_of_messages() -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     link = KeeperLink(ours)
     theirs.send(pack("exited", "a#0", 9, 0, 0, 0))  # connected, but not yet greeted
-    theirs.send(pack("keeper", PROTOCOL, 7, 0))
+    theirs.send(pack("keeper", PROTOCOL, 7, 0, "0.1.0"))
     theirs.send(pack("end"))
     assert await link.greet() == ([], -1)
     async with trio.open_nursery() as nursery:
@@ -200,6 +201,7 @@ async def test_what_a_link_makes_of_messages() -> None:
         assert first is not None
         assert second is not None
         assert (first.code, first.signal, first.core_dumped) == (None, "SIGSEGV", True)
+        assert first.rusage is not None
         assert (first.rusage.user_s, first.rusage.max_rss_bytes) == (1.5, 30 * 1024)
         assert (second.code, second.signal) == (3, None)
         theirs.recv(1000)
@@ -227,8 +229,8 @@ async def test_another_protocol_closes_what_was_taken() -> None:
         link = KeeperLink(ours)
         with pytest.raises(KeeperGoneError, match=f"another protocol: protocol {PROTOCOL + 1}"):
             await link.greet()
-        socket.send_fds(theirs, [pack("keeper", PROTOCOL, 7, 1)], [0])
-        socket.send_fds(theirs, [pack("held", "a#1", 8, "RUNNING", 0, 0, 0, 0)], [0, 1, 2])
+        socket.send_fds(theirs, [pack("keeper", PROTOCOL, 7, 1, "0.1.0")], [0])
+        socket.send_fds(theirs, [pack("held", "a#1", 8, "RUNNING", 0, 0, 0, 0, 0)], [0, 1, 2])
         theirs.shutdown(socket.SHUT_WR)
         with pytest.raises(KeeperGoneError):
             await link.greet()

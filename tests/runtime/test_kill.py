@@ -3,14 +3,15 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
 
 from supervisor.runtime.child import Child
 from supervisor.runtime.keeper_link import KeeperLink
-from supervisor.runtime.kill import kill_tree
-from tests.runtime.fleets import descriptors
+from supervisor.runtime.kill import kill_tree, owns_pid_namespace
+from tests.runtime.fleets import IDLE, descriptors, fleet
 
 TREE = """
 import os, sys, time
@@ -48,3 +49,16 @@ def test_a_tree_in_sessions_of_its_own_is_ended_as_a_whole(arguments: list[str])
         kill_tree(child, own_pid_namespace=False)  # harmless when repeated
         child.close()
     assert descriptors() == before
+
+
+async def test_whose_first_process_takes_all_along_is_seen_without_its_configuration(tmp_path: Path) -> None:
+    text = f"[worker.own]\n{IDLE}[worker.shared]\n{IDLE}namespaces = {{ pid = false }}\n"
+    async with fleet(tmp_path, text) as running:
+        found = {}
+        for name in ("own", "shared"):
+            incarnation = (await running.wait_state(name, "ready")).incarnation
+            assert incarnation is not None
+            child = incarnation.child
+            assert child is not None
+            found[name] = owns_pid_namespace(child)
+        assert found == {"own": True, "shared": False}

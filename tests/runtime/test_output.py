@@ -63,6 +63,7 @@ def test_the_files_hold_exactly_what_was_written_in_order(chunks: list[tuple[Str
             assert written(Path(directory), stream) == data
         assert [line.i for line in stored(Path(directory))] == sorted(line.i for line in stored(Path(directory)))
         assert one.read_bytes == sum(map(len, sent.values()))
+        assert one.unwritten.bytes == 0
         assert one.lost_bytes == 0
 
 

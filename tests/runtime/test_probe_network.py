@@ -246,6 +246,12 @@ def test_the_helper_leaves_when_nobody_listens_to_it_any_more() -> None:
 ANSWERS = [
     (b"HTTP/1.1 204 No Content\r\n\r\n", None, True, "HTTP 204 No Content"),
     (b"HTTP/1.1 301 Moved\r\nContent-Length: 2\r\n\r\nhi", None, False, "HTTP 301 Moved: hi"),
+    (
+        b"HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n",
+        None,
+        False,
+        "302 Found to /login, not followed",
+    ),
     (b"HTTP/1.1 301 Moved\r\nContent-Length: 0\r\n\r\n", 301, True, "HTTP 301 Moved"),
     (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n\0\xff\nfine", None, True, "HTTP 200 OK: \\xff fine"),
     (b"HTTP/1.0 500 \r\n\r\n" + b"x" * 100000, None, False, "HTTP 500: " + "x" * 200),
@@ -278,3 +284,24 @@ async def test_answers_to_http(said: bytes, status: int | None, ok: bool, seen: 
     assert found.ok == ok
     assert found.seen == seen or (seen == "no HTTP" and "no HTTP" in found.seen) or seen in found.seen
     assert asked.startswith(b"GET /a?b=c HTTP/1.1\r\nHost: 127.0.0.1:")
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for() -> None:
+    with listener() as server, NetworkOf(os.getpid()) as network:
+        server.listen()
+        server.setblocking(False)
+        over = trio.Event()
+
+        async def answer() -> None:
+            connection, _ = await trio.socket.from_stdlib_socket(server).accept()
+            async with trio.SocketStream(connection) as stream:
+                await stream.receive_some(4096)
+                await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nso")
+                await over.wait()
+
+        with trio.fail_after(20):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(answer)
+                found = await probe_http(network, f"http://127.0.0.1:{server.getsockname()[1]}/", None)
+                over.set()
+    assert (found.ok, found.seen) == (True, "HTTP 200 OK: so")

@@ -36,6 +36,8 @@ def test_messages(address: str) -> None:
         assert receiver.recv(4096) == b"STATUS=3 workers: 2 ready one not"
         assert notifier.stopping()
         assert receiver.recv(4096) == b"STOPPING=1"
+        assert notifier.extend_timeout(1.5)
+        assert receiver.recv(4096) == b"EXTEND_TIMEOUT_USEC=1500000"
         assert notifier.watchdog()
         assert receiver.recv(4096) == b"WATCHDOG=1"
         assert notifier.main_pid(42)

@@ -2,6 +2,7 @@ import time
 
 import pytest
 
+from supervisor.runtime.exit_record import failed_launch
 from supervisor.runtime.setup_record import SetupRecord
 from supervisor.sandbox.hints import SETUP_TIMEOUT
 from supervisor.sandbox.ids import PlanError
@@ -77,3 +78,12 @@ def test_a_plan_that_could_not_be_made(record: SetupRecord) -> None:
     failure = record.fail_plan(PlanError("id.map", "EPERM", "/etc/subuid", "no line"))
     assert (failure.phase, failure.errno, failure.message) == ("id.map", "EPERM", "no line")
     assert record.finished().outcome == "failed"
+
+
+def test_who_was_killed_on_purpose_is_not_looked_for(record: SetupRecord) -> None:
+    record.frame(["phases", *frame(record, 0)])
+    record.fail_unfinished(errno_name="SIGKILL", message="the process died of SIGKILL")
+    by_somebody, on_purpose = failed_launch(record, ()), failed_launch(record, (), doomed=True)
+    assert by_somebody.hint
+    assert on_purpose.hint is None
+    assert (on_purpose.phase, on_purpose.errno) == ("id.map", "SIGKILL")

@@ -49,6 +49,7 @@ BECAUSE = {
         "cgroup.create ENOSPC", "cgroup.create EPERM", "cgroup.create ERANGE", "cgroup.create EROFS", "clone EBUSY",
         "id.map ENOENT", "id.map ENOSPC", "id.map no subuid line", "mount.cgroup EBUSY", "mount.dev ENOENT",
         "mount.mask ENOSPC", "mount.mask ENXIO", "net.attach EACCES", "net.attach ENOENT", "session.new EDQUOT",
+        "parent.release EPERM",
     ],
     "somebody has to end, or a file to shrink, at one moment": [
         "parent.bind ESRCH", "net.attach ESRCH", "mount.secret EIO", "session.new EPERM ioctl",

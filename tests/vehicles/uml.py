@@ -1,85 +1,38 @@
 """This machine's root file system under another kernel: User-Mode Linux, with real cgroup controllers. See uml-init.sh.
 
-Debian's package user-mode-linux; neither an image nor /dev/kvm nor root is needed. One processor, no cpuset, no PSI.
+Debian's package user-mode-linux; neither an image nor /dev/kvm is needed. One processor, no cpuset, no PSI. It boots a
+full systemd; what is checked in it is in guests/: one function for each check, run there as root.
 """
 
-import json
 import os
 import shutil
-import subprocess
-import tempfile
 from pathlib import Path
-from typing import Any
 
-from tests.accounts import Account
+from tests.vehicles.booted import Booted, boot_folder, run_to_its_end
 
 KERNEL = "linux.uml"
 INIT = Path(__file__).with_name("uml-init.sh")
-GUEST = Path(__file__).with_name("uml_guest.py")
-MEMORY = "700M"
-NEEDS = (KERNEL, "getent", "ip", "setpriv", "systemctl", "systemd-run")
+SYSTEM = Path(__file__).with_name("full-system.sh")
+MEMORY = "900M"
+NEEDS = (KERNEL, "busybox", "loginctl", "setpriv", "taskset", "unshare", "useradd")
 
 
 def cannot_start() -> str | None:
     """Why it cannot be booted here; None if it can."""
+    if os.geteuid() != 0:
+        return "needs root: files that the kernel's user cannot read are missing in the guest"
     missing = [program for program in NEEDS if shutil.which(program) is None]
-    return f"needs {' '.join(missing)} (packages user-mode-linux, systemd)" if missing else None
+    return f"needs {' '.join(missing)} (packages user-mode-linux, busybox-static, libpam-systemd)" if missing else None
 
 
-class Guest:
-    """What a guest said, after it was switched off."""
-
-    def __init__(self, output: str) -> None:
-        self.output = output
-        self.facts: dict[str, Any] = {}
-        self.log: list[dict[str, Any]] = []
-        for line in output.splitlines():
-            kind, _, rest = line.rstrip("\r").partition(" ")
-            if kind == "fact":
-                name, _, value = rest.partition(" ")
-                self.facts[name] = json.loads(value)
-            elif kind == "log" and rest.startswith("{"):
-                self.log.append(json.loads(rest))
-
-    def records(self, event: str, **fields: object) -> list[dict[str, Any]]:
-        """The daemon's records of this event and with these fields."""
-        return [
-            one
-            for one in self.log
-            if one["event"] == event and all(one.get(key) == value for key, value in fields.items())
-        ]
-
-
-def boot(user: Account, python: Path, timeout_s: float) -> Guest:
-    """Boot, run uml_guest.py as this user with this interpreter, switch off. AssertionError where it does not end."""
-    folder = Path(tempfile.mkdtemp(prefix="nsvisor-uml-"))
-    try:
-        folder.chmod(0o755)
-        for script in (INIT, GUEST):
+def boot(program_bin: Path, plan: str, timeout_s: float) -> Booted:
+    """Boot, run the checks of this plan (see guests/runner.py), switch off."""
+    with boot_folder(program_bin / "python", plan) as folder:
+        for script in (INIT, SYSTEM):
             shutil.copy(script, folder)
-        run = folder / "run"
-        run.write_text(f"#!/bin/sh\nexec {python} -B {folder / GUEST.name}\n")
-        for file in folder.iterdir():
-            file.chmod(0o755)
         words = ["ro", "rootfstype=hostfs", "rootflags=/", f"init={folder / INIT.name}", f"mem={MEMORY}", "quiet"]
-        words += [f"uml_dir={folder}", "con0=null,fd:1", "con=null", "ssl=null"]
-        words += [f"nsvisor_user={user.name}", f"nsvisor_run={run}"]
-        with (folder / "console").open("w+b") as console:
-            processor = min(os.sched_getaffinity(0))  # a guest that moves between processors is slow
-            process = subprocess.Popen(
-                ["taskset", "-c", str(processor), KERNEL, *words],
-                stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
-            try:
-                process.wait(timeout_s)
-            finally:
-                if process.poll() is None:
-                    os.killpg(process.pid, 9)
-                    process.wait()
-                console.seek(0)
-                output = console.read().decode(errors="replace")
-    except subprocess.TimeoutExpired:
-        raise AssertionError(f"the guest did not end within {timeout_s} s\n{output}") from None
-    finally:
-        shutil.rmtree(folder)
-    return Guest(output)
+        words += [f"uml_dir={folder}", "con0=null,fd:1", "con=null", "ssl=null", f"nsvisor_work={folder}"]
+        processor = min(os.sched_getaffinity(0))  # a guest that moves between processors is slow
+        # Its processes are those of a pid namespace, which ends with us.
+        ties = ["setpriv", "--pdeathsig=KILL", "--", "unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]
+        return run_to_its_end([*ties, "taskset", "-c", str(processor), KERNEL, *words], folder, timeout_s)

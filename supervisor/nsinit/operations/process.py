@@ -37,8 +37,12 @@ def init_fork(box: Box) -> None:
     if workload:
         box.channel.drop_untold()
         os.close(executing)
-        os.read(executed, 1)  # until execve or death closes it: let the workload have the processor and the memory
+        if os.read(executed, 1):  # parent.release, which is to be done here too
+            kernel.prctl(kernel.PR_SET_PDEATHSIG, 0)
+            os.read(executed, 1)
+        # execve or death has closed it: until then the workload was to have the processor and the memory
         reap(box, workload)
+    box.init_fd = executing
     box.channel.clock_offset_ns += box.clock_offset_ns
     if not box.owns_pid_namespace:  # no namespace would end this one with its parent
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -63,6 +63,7 @@ OPERATIONS: dict[str, Callable[..., str | None]] = {
     "cap.bound": ids.bound,
     "id.user": ids.become_user,
     "cap.drop": ids.drop,
+    "parent.release": parent.release,
     "fd.close": process.close_descriptors,
     "process.umask": service.umask,
     "process.personality": service.personality,

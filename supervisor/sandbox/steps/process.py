@@ -24,6 +24,21 @@ def differs_from_init(worker: Worker, *, terminal: bool) -> bool:
     return apart or has_own_profile(worker) or spaces.pid is not True or spaces.time is not False
 
 
+def outlives_keeper(worker: Worker, facts: HostFacts) -> bool:
+    """Say whether its keeper's death is to leave it alive.
+
+    Its cgroup has to end all of it, and nothing that it needs may go with the keeper: pasta, which is the keeper's
+    child; the lock on an overlay's upper directory, which the keeper holds; the sandbox whose namespaces it joins.
+    """
+    if not facts.outlives_keeper or worker.namespaces.pid is not True or worker.network.mode == "pasta":
+        return False
+    spaces = worker.namespaces
+    modes = (worker.network.mode, *(getattr(spaces, field) for field in spaces.__struct_fields__))
+    if any(isinstance(mode, str) and ":" in mode for mode in modes):
+        return False
+    return worker.rootfs.kind != "overlay" and all(mount.type != "overlay" for mount in worker.mounts)
+
+
 def descriptor_step(worker: Worker, passed: tuple[int, ...] = ()) -> Step:
     """fd.close."""
     kept = ", ".join(["keep 0-2", *map(str, passed)])

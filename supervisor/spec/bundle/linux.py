@@ -69,7 +69,7 @@ def _devices(translation: Translation, value: Any, place: Path) -> None:
     for index, device in enumerate(value):
         here = (*place, index)
         path = device.get("path") if isinstance(device, dict) else None
-        if not isinstance(path, str) or device.get("type") not in {"c", "b", "u"}:
+        if not isinstance(path, str) or device.get("type") not in ("c", "b", "u"):
             translation.refuse(here, "no device that can be bound", 'an object with "path" and "type" "c", "b" or "u"')
             continue
         if os.path.dirname(path) == "/dev" and os.path.basename(path) in _NODES:
@@ -89,7 +89,7 @@ def _devices(translation: Translation, value: Any, place: Path) -> None:
 
 
 def _propagation(translation: Translation, value: Any, place: Path) -> None:
-    if value not in {"private", "rprivate", "slave", "rslave"}:
+    if value not in ("private", "rprivate", "slave", "rslave"):  # no set: it may be a list
         translation.refuse(place, allowed='"rslave", "slave", "rprivate" or "private"; it is always slave')
 
 

@@ -31,7 +31,8 @@ def mounts(translation: Translation, value: Any, place: Path) -> None:
 
 def _mount(translation: Translation, mount: dict[str, Any], place: Path) -> None:
     target, kind, options = mount.get("destination"), mount.get("type"), mount.get("options") or []
-    if not (isinstance(target, str) and isinstance(options, list) and all(isinstance(one, str) for one in options)):
+    known = isinstance(kind, str | None) and isinstance(options, list)
+    if not (isinstance(target, str) and known and all(isinstance(one, str) for one in options)):
         translation.refuse(place, "wrong type", 'an object with "destination", "type", "source" and "options"')
         return
     for name in mount.keys() - {"destination", "type", "source", "options"}:

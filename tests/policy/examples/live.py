@@ -101,7 +101,10 @@ def up() -> list[Example]:
         *found,
         example(RUNNING, BecameReady(3), ready, said("ready", after_ms=10000), rules=PROBED),
         example(RUNNING, Adopted(3, ready=True), ready, said("ready", after_ms=10000), rules=PROBED, note="ready"),
-        example(RUNNING, Adopted(3, ready=False), {"deadline": NOW + 30}, Probe(3), rules=PROBED),
+        example(RUNNING, Adopted(3, ready=False), {}, Probe(3), rules=PROBED),
+        example(
+            RUNNING, Adopted(3, ready=False), {"deadline": 1029.0}, Probe(3), rules=PROBED, now=1024.0, note="late"
+        ),
         example(RUNNING, Deadline(), {}, rules=PROBED, note="too-early"),
         example(RUNNING, Extend(3, 100.0), {"deadline": NOW + 100}, rules=PROBED),
         example(RUNNING, Extend(3, 5.0), {}, rules=PROBED, note="never-shorter"),

@@ -1,4 +1,4 @@
-"""What is done in the guest of uml.py, as the ordinary user: a fleet under the user service, looked at from outside.
+"""What limits.py runs as the ordinary user: a fleet under the user service, looked at from outside.
 
 Prints `fact NAME JSON` lines and the daemon's log as `log JSON` lines. What they have to say, test_uml_limits.py knows.
 """
@@ -19,8 +19,10 @@ BIN = Path(sys.executable).parent
 HOME = Path(os.environ["HOME"])
 LOG = HOME / "nsvisor.log"
 CONTROL = Path(os.environ["XDG_RUNTIME_DIR"]) / "nsvisor" / "control.sock"
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 FLEET = """
+[supervisor]
+adopt_timeout = "120s"
 [defaults]
 restart = { policy = "never" }
 stop = { grace = "5s" }
@@ -39,6 +41,11 @@ limits = { memory = "24MiB", memory_swap = 0 }
 
 [worker.bomb]
 command = ["sh", "-c", "sh -c 'while :; do sleep 1000 & done'; exec sleep 1001"]
+limits = { pids = 12 }
+
+[worker.latebomb]
+command = ["sh", "-c",
+    "trap hit=1 USR1; until [ $hit ]; do sleep 0.2; done; sh -c 'while :; do sleep 1000 & done'; exec sleep 1001"]
 limits = { pids = 12 }
 
 [worker.spinner]
@@ -206,6 +213,33 @@ def crash() -> None:
     wait_for(lambda: state("later") == "failed", "the late hog to be killed")
 
 
+def after_the_crash() -> None:
+    """Limits are the kernel's: whose daemon it is makes no difference."""
+    bomb, spinner = cgroup("latebomb"), cgroup("spinner")
+    before = table(spinner, "cpu.stat")["nr_throttled"]
+    hit = table(bomb, "pids.events")["max"]
+    ask("POST", "/v1/kill", names=["latebomb"], signal="SIGUSR1")
+    wait_for(lambda: table(bomb, "pids.events")["max"] > hit, "the late bomb to hit its limit")
+    fact("latebomb", {"before": hit, **files(bomb, "pids.current", "pids.max")})
+    wait_for(lambda: table(spinner, "cpu.stat")["nr_throttled"] >= before + 5, "five throttled periods")
+    began = time.monotonic()
+    ask("POST", "/v1/stop", names=["bomb", "latebomb"])
+    # A shell that cannot fork may have left by itself, with its worker: that is no failure of the stop.
+    wait_for(lambda: {state("bomb"), state("latebomb")} <= {"stopped", "failed"}, "the bombs to be stopped")
+    fact("bombs-stopped", {"after_s": time.monotonic() - began, "left": bomb.exists()})
+
+
+def keeper() -> None:
+    """SIGKILL for the keeper: its workers live on or are started again, and have the limits that they had."""
+    (pid,) = ((cgroup("fresh").parent / "keeper") / "cgroup.procs").read_text().split()[:1]
+    os.kill(int(pid), signal.SIGKILL)
+    wait_for(lambda: "keeper.died" in LOG.read_text(), "the daemon to see it")
+    wait_for(lambda: state("fresh") == "ready", "a worker that is always restarted")
+    ask("POST", "/v1/restart", names=["spinner"])
+    wait_for(lambda: state("spinner") == "ready", "a worker below the next keeper")
+    fact("next-keeper", files(cgroup("spinner"), "cpu.max", "cpu.weight"))
+
+
 def unpause() -> None:
     seen = beats("steady")
     ask("POST", "/v1/unpause", names=["steady"])
@@ -246,9 +280,11 @@ def main() -> None:
         cpu()
         pause()
         crash()
+        after_the_crash()
         unpause()
         foreground()
         doctor()
+        keeper()
         end()
         fact("done", True)
     finally:

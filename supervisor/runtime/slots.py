@@ -1,0 +1,70 @@
+"""How many launches are under way at once, and who is next: first come, first served."""
+
+from collections import OrderedDict
+
+import trio
+
+
+class Slots:
+    """As trio.CapacityLimiter, but that a place in the queue is taken at once.
+
+    A task takes its place when it first runs, and Trio runs those that were started together in any order: the
+    launches of a fleet would be in any order, too.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._borrowers: set[object] = set()
+        self._queue: OrderedDict[object, trio.Event] = OrderedDict()
+
+    @property
+    def total_tokens(self) -> int:
+        """As many at once. With fewer than are borrowed, none is given until enough have come back."""
+        return self._total
+
+    @total_tokens.setter
+    def total_tokens(self, total: int) -> None:
+        self._total = total
+        self._give()
+
+    @property
+    def borrowed_tokens(self) -> int:
+        """So many are under way."""
+        return len(self._borrowers)
+
+    @property
+    def waiting(self) -> int:
+        """So many have a place in the queue."""
+        return len(self._queue)
+
+    def enqueue(self, borrower: object) -> None:
+        """Take a place in the queue. acquire_on_behalf_of() must follow."""
+        if borrower not in self._borrowers and borrower not in self._queue:
+            self._queue[borrower] = trio.Event()
+            self._give()
+
+    async def acquire_on_behalf_of(self, borrower: object) -> None:
+        """Wait for the turn. Cancelled, it has lost its place, or what it had got already."""
+        self.enqueue(borrower)
+        try:
+            given = self._queue.get(borrower)
+            if given is None:
+                await trio.lowlevel.checkpoint()
+            else:
+                await given.wait()
+        except trio.Cancelled:
+            self._queue.pop(borrower, None)
+            if borrower in self._borrowers:
+                self.release_on_behalf_of(borrower)
+            raise
+
+    def release_on_behalf_of(self, borrower: object) -> None:
+        """Give it back: the next one's turn. KeyError where it has none."""
+        self._borrowers.remove(borrower)
+        self._give()
+
+    def _give(self) -> None:
+        while self._queue and len(self._borrowers) < self._total:
+            borrower, given = self._queue.popitem(last=False)
+            self._borrowers.add(borrower)
+            given.set()
