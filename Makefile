@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 
-.PHONY: help demo test torture systemd-test uml-test lint types fmt docs-check fuzz api-fuzz bench clean
+.PHONY: help demo test torture soak systemd-test uml-test lint types fmt docs-check fuzz api-fuzz bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ test: .venv/.made ## run the test suite
 
 torture: .venv/.made ## kill the daemon in 200 rounds under a real user manager and check what must hold (as root, six minutes)
 	@$(BIN)/python -m tests.torture --rounds 200
+
+soak: .venv/.made ## a mixed fleet, random commands and kills for an hour; what must hold is checked (as root; MINUTES=60)
+	@$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),60) $(ARGS)
 
 systemd-test: .venv/.made ## only the checks on a full systemd, in a container (as root)
 	@.ci/packages
@@ -52,8 +55,8 @@ fuzz: .venv/.made ## feed every parser random input, other each time (EXAMPLES=2
 api-fuzz: .venv-fuzz/.made ## schemathesis against the API of a real daemon (ARGS="--max-examples 500")
 	@.venv-fuzz/bin/python -m tests.fuzz.api $(ARGS)
 
-bench: .venv/.made ## measure against peers (about three minutes; see bench/README.md)
-	@$(BIN)/python bench/run.py
+bench: .venv/.made ## measure against peers (ten minutes; ARGS=--quick: two; see bench/README.md)
+	@$(BIN)/python bench/run.py $(ARGS)
 
 clean: ## remove what make made
 	rm -rf .venv .venv-fuzz .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .schemathesis schemathesis-report bench/build bench/results build dist

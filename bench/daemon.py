@@ -26,6 +26,30 @@ class _Connection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
+class Caller:
+    """An open connection, on which a request is sent and its answer read when there is time for it."""
+
+    def __init__(self, path: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(path)
+
+    def send(self, method: str, path: str, body: object) -> None:
+        content = json.dumps(body).encode()
+        head = f"{method} {path} HTTP/1.1\r\nHost: nsvisor\r\nContent-Length: {len(content)}\r\n\r\n"
+        self._socket.sendall(head.encode() + content)
+
+    def answer(self) -> bytes:
+        response = http.client.HTTPResponse(self._socket)
+        response.begin()
+        content = response.read()
+        if response.status >= 400:
+            raise SystemExit(f"{response.status} {content.decode()}")
+        return content
+
+    def close(self) -> None:
+        self._socket.close()
+
+
 class Daemon:
     """The running daemon."""
 
@@ -46,6 +70,10 @@ class Daemon:
             raise SystemExit(f"{method} {path}: {response.status} {answer.decode()}")
         return json.loads(answer) if decode else answer
 
+    def connected(self) -> Caller:
+        """A connection of its own."""
+        return Caller(self._control)
+
     def pids(self) -> dict[str, int]:
         """The daemon and its keeper."""
         tree = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
@@ -53,6 +81,28 @@ class Daemon:
         if len(keepers) != 1:
             raise SystemExit(f"cannot tell the keeper among the daemon's children: {tree}")
         return {"daemon": self.process.pid, "keeper": keepers[0]}
+
+
+def _answers(daemon: Daemon, timeout_s: float) -> None:
+    """Wait until it does."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            daemon.ask("GET", "/v1/version")
+        except (FileNotFoundError, ConnectionRefusedError):  # no socket yet, or nobody listens there yet
+            if daemon.process.poll() is not None or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
+
+
+def checked(top: Path, config: str) -> str | None:
+    """Why `nsvisor check` refuses a configuration. None: it does not."""
+    file = top / "nsvisor.toml"
+    file.write_text(config)
+    done = subprocess.run([NSVISOR, "--config", file, "check"], capture_output=True, text=True, check=False)
+    return None if done.returncode == 0 else (done.stdout + done.stderr).strip().splitlines()[0]
 
 
 @contextmanager
@@ -70,11 +120,7 @@ def running(top: Path, config: str) -> Iterator[Daemon]:
         process = subprocess.Popen([NSVISOR, "--config", file, "daemon"], env=environ, stdout=out, stderr=out)
     daemon = Daemon(process, str(control))
     try:
-        for _ in range(200):
-            if control.exists() or process.poll() is not None:
-                break
-            time.sleep(0.05)
-        daemon.ask("GET", "/v1/version")
+        _answers(daemon, 60.0)
         yield daemon
     except BaseException:
         sys.stderr.write(log.read_text())

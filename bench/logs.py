@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+from context import Context
 from daemon import running
-from fleet import cpu_s
-from workload import Workload, median
+from figures import OURS, Report
+from processes import cpu_s
+from workload import Workload
 
 from supervisor.runtime.log_line import LogLine, encode_lines, head
 
@@ -30,7 +32,6 @@ instances  = {count}
 rootfs     = {{ kind = "dir", path = "{root}" }}
 namespaces = {{ cgroup = false }}
 network    = {{ mode = "host" }}
-mounts     = [{{ type = "bind", source = "{shared}", target = "/bench" }}]
 restart    = {{ policy = "never" }}
 log        = {{ max_size = {file_bytes}, keep = 1000 }}
 """
@@ -75,7 +76,7 @@ def find_supervisord() -> str | None:
 @contextmanager
 def ours(top: Path, workload: Workload, lines: int, workers: int) -> Iterator[Capturer]:
     settings = {"lines": lines // workers, "per_write": PER_WRITE, "count": workers, "file_bytes": FILE_BYTES}
-    with running(top, FLEET.format(root=workload.root, shared=workload.shared, **settings)) as daemon:
+    with running(top, FLEET.format(root=workload.root, **settings)) as daemon:
         daemon.ask("POST", "/v1/wait", {"names": [], "condition": "ready", "timeout_s": 60})
         logs = top / "state/nsvisor/logs"
         blank = len(encode_lines(head(time.time(), "stdout", 1), b"\n")) - 1
@@ -121,7 +122,7 @@ def _words(workload: Workload, lines: int) -> list[str]:
     return [str(workload.root / "spew"), str(shared / "fifo"), str(shared / "gate"), str(lines), str(PER_WRITE)]
 
 
-def measure(workload: Workload, capturer: Capturer, lines: int) -> Round:
+def measure_one(workload: Workload, capturer: Capturer, lines: int) -> Round:
     """Open the gate, wait until every byte is in the files, and read them."""
     time.sleep(0.5)  # what starts comes to rest
     each = lines // capturer.workers
@@ -216,40 +217,30 @@ def _numbers(path: Path, *, ours: bool) -> Iterator[tuple[int, float]]:
             yield (int(text[:10]) if whole and text[11:] == filling else -1), stamp
 
 
-def compare(top: Path, workload: Workload, lines: int, rounds: int, many: int) -> dict[str, Any]:
-    """Interleaved rounds; medians of speed, of CPU time, and of the ratios within each round."""
-    gate = workload.shared / "gate"
-    if not gate.exists():
-        os.mkfifo(gate)
+def measure(context: Context) -> list[Report]:
+    """Interleaved rounds."""
+    workload, scale = context.workload, context.scale
+    gate, lines, many = workload.shared / "gate", scale.log_lines, scale.log_workers
+    os.mkfifo(gate)
+    several = f"{OURS}, {many} workers"
     cases: dict[str, Callable[[Path], Any]] = {
-        "nsvisor": lambda place: ours(place, workload, lines, 1),
-        f"nsvisor, {many} workers": lambda place: ours(place, workload, lines, many),
+        OURS: lambda place: ours(place, workload, lines, 1),
+        several: lambda place: ours(place, workload, lines, many),
     }
     if find_supervisord():
         cases["supervisord"] = lambda place: supervisord(place, workload, lines)
     if shutil.which("s6-log"):
         cases["s6-log"] = lambda place: s6_log(place, workload, lines)
-    results: dict[str, list[Round]] = {name: [] for name in cases}
-    for _ in range(rounds):
+    speed = Report("logs", f"{lines} lines of {LINE_BYTES} bytes, {PER_WRITE} with each write", "MB/s", {}, base=OURS)
+    cpu = Report("logs_cpu", "CPU time for them", "s/GB", {}, base=OURS)
+    for _ in range(scale.log_rounds):
         for name in random.sample(list(cases), len(cases)):
-            place = top / "logs"
-            place.mkdir()
+            place = context.fresh()
             with cases[name](place) as capturer:
-                results[name].append(measure(workload, capturer, lines))
+                found = measure_one(workload, capturer, lines)
             shutil.rmtree(place)
-    base = results["nsvisor"]
-    return {
-        "lines": lines,
-        "rounds": rounds,
-        "capturers": {
-            name: {
-                "mb_s": median([one.mb_s for one in found]),
-                "cpu_s_gb": median([one.cpu_s_gb for one in found]),
-                "speed_ratio": median([mine.mb_s / one.mb_s for mine, one in zip(base, found, strict=True)]),
-                "cpu_ratio": median([mine.cpu_s_gb / one.cpu_s_gb for mine, one in zip(base, found, strict=True)]),
-                "faults": {key: sum(one.faults[key] for one in found) for key in found[0].faults},
-                "all": [one._asdict() for one in found],
-            }
-            for name, found in results.items()
-        },
-    }
+            speed.samples.setdefault(name, []).append(found.mb_s)
+            cpu.samples.setdefault(name, []).append(found.cpu_s_gb)
+            speed.notes += [f"{name}: {count} {what}" for what, count in found.faults.items() if count]
+    speed.aim("log capture, against supervisord", OURS, "supervisord", 1.0, at_least=True)
+    return [speed, cpu]

@@ -1,94 +1,138 @@
-"""Measure, print, and keep the figures in bench/results/. See README.md for what they mean."""
+"""Measure, print, and keep the figures as JSON and as a picture. See README.md for what they mean."""
 
 import argparse
+import dataclasses
 import json
 import os
 import platform
 import shutil
+import signal
+import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from fleet import at_rest
-from launch import compare
-from logs import compare as compare_logs
+import cli
+import crowd
+import idle
+import launch
+import logs
+import memory
+import picture
+import rate
+import restart
+import start_all
+import steps
+from context import Context
+from figures import Report, Target
+from scale import SCALES
 from workload import Workload, busy_share
 
-RESULTS = Path(__file__).resolve().parent / "results"
-IDLE_LIMIT_PERCENT = 0.1
-LOG_WORKERS = 64
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results"
+PICTURE = HERE.parent / "docs/explanation/speed.svg"
+
+QUESTIONS: dict[str, Callable[[Context], Iterable[Report]]] = {
+    "launch": launch.measure,
+    "launch-default": launch.measure_default,
+    "launch-net": launch.measure_net,
+    "steps": steps.measure,
+    "rate": rate.measure,
+    "restart": restart.measure,
+    "storm": start_all.measure,
+    "crowd": crowd.measure,
+    "memory": memory.measure,
+    "idle": idle.measure,
+    "cli": cli.measure,
+    "logs": logs.measure,
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pairs", type=int, default=40)
-    parser.add_argument("--workers", type=int, default=200)
-    parser.add_argument("--idle-s", type=float, default=30)
-    parser.add_argument("--lines", type=int, default=2_000_000)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", choices=["launch", "fleet", "logs"])
+    parser.add_argument("--only", action="append", choices=list(QUESTIONS), help="this question; more than once: these")
+    parser.add_argument(
+        "--quick", dest="scale", action="store_const", const="quick", default="full", help="two minutes"
+    )
+    parser.add_argument("--scale", choices=list(SCALES), help="tiny only shows that it works")
+    parser.add_argument("--rounds", type=int, help="so many of every question that is asked in rounds")
+    parser.add_argument("--json", type=Path, help="default: a new file in bench/results")
+    parser.add_argument("--picture", type=Path, help="draw the figures as SVG here; of a full run: the docs'")
     options = parser.parse_args()
+    scale = dataclasses.replace(SCALES[options.scale])
+    if options.rounds:
+        rounds = {name: options.rounds for name in vars(scale) if name.endswith("_rounds")}
+        scale = dataclasses.replace(scale, **rounds)
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that what was started is ended
     _, mark = busy_share()
-    results: dict[str, Any] = {"time": time.time(), "kernel": platform.release(), "cpus": os.cpu_count()}
-    results["user"] = "root" if os.geteuid() == 0 else "ordinary"
+    reports: list[Report] = []
+    began = time.monotonic()
     top = Path(tempfile.mkdtemp(prefix="nsvisor-bench-"))
+    top.chmod(0o755)
     try:
         workload = Workload(top)
-        if options.only in (None, "launch"):
-            if shutil.which("bwrap") is None:
-                raise SystemExit("cannot compare without bubblewrap: apt-get install bubblewrap")
-            for own_network in (False, True):
-                key = "launch_own_network" if own_network else "launch"
-                results[key] = compare(top, workload, options.pairs, own_network=own_network)
-                print_launch(results[key], own_network=own_network)
-        if options.only in (None, "fleet"):
-            results["fleet"] = at_rest(top, workload, options.workers, options.idle_s)
-            print_fleet(results["fleet"])
-        if options.only in (None, "logs"):
-            results["logs"] = compare_logs(top, workload, options.lines, options.rounds, LOG_WORKERS)
-            print_logs(results["logs"])
+        for name in options.only or QUESTIONS:
+            for report in QUESTIONS[name](Context(top, workload, scale)):
+                report.show()
+                sys.stdout.flush()
+                reports.append(report)
     finally:
         shutil.rmtree(top)
-    results["machine_busy"], _ = busy_share(mark)
-    RESULTS.mkdir(exist_ok=True)
-    file = RESULTS / time.strftime("%Y%m%d-%H%M%S.json")
-    file.write_text(json.dumps(results, indent=1))
-    print(f"\nmachine {results['machine_busy']:.0%} busy meanwhile: trust the ratios. Kept in {file}")
+    busy, _ = busy_share(mark)
+    show_targets([target for report in reports for target in report.targets])
+    results = {
+        "time": time.time(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "cpus": os.cpu_count(),
+        "user": "root" if os.geteuid() == 0 else "ordinary",
+        "scale": options.scale,
+        "machine_busy": busy,
+        "seconds": time.monotonic() - began,
+        "reports": [as_json(report) for report in reports],
+    }
+    file = keep(results, options.json)
+    print(f"\nmachine {busy:.0%} busy meanwhile, {results['seconds']:.0f} s: trust the ratios. Kept in {file}")
+    if options.picture is None and options.scale == "full" and not options.only and os.access(PICTURE.parent, os.W_OK):
+        options.picture = PICTURE
+    if options.picture:
+        options.picture.write_text(picture.draw(reports))
 
 
-def print_launch(found: dict[str, Any], *, own_network: bool) -> None:
-    spaces = "user+pid+mount+uts+ipc" + ("+network" if own_network else "")
-    print(f"\nrequest to first instruction, {spaces}, /dev, /proc, pivoted root; median of {found['pairs']} pairs")
-    print(f"  {'bwrap':<44}{found['bwrap_ms']:8.2f} ms")
-    print(f"  {'nsvisor, request on the control socket':<44}{found['api_ms']:8.2f} ms  x {found['api_ratio']:.2f}")
-    inner = "nsvisor, from the launcher's request on"
-    print(f"  {inner:<44}{found['launcher_ms']:8.2f} ms  x {found['launcher_ratio']:.2f}")
+def as_json(report: Report) -> dict[str, Any]:
+    found = dataclasses.asdict(report)
+    found["rows"] = [
+        {"peer": peer, "n": count, "median": middle, "least": least, "ratio": times}
+        for peer, count, middle, least, times in report.rows()
+    ]
+    found["targets"] = [dataclasses.asdict(one) | {"reached": one.reached} for one in report.targets]
+    return found
 
 
-def print_fleet(found: dict[str, Any]) -> None:
-    cpu, pss = found["cpu_percent"], found["pss_bytes"]
-    print(f"\n{found['workers']} workers with init = false, all ready after {found['all_ready_after_s']:.2f} s")
-    print(f"  {'CPU at rest, ' + format(found['seconds'], '.0f') + ' s':<30}", end="")
-    print(f"daemon {cpu['daemon']:.3f} %, keeper {cpu['keeper']:.3f} %", verdict(sum(cpu.values()), IDLE_LIMIT_PERCENT))
-    total, limit = sum(pss.values()) / 1e6, found["pss_limit_bytes"] / 1e6
-    print(
-        f"  {'PSS':<30}daemon {pss['daemon'] / 1e6:.1f} MB, keeper {pss['keeper'] / 1e6:.1f} MB", verdict(total, limit)
-    )
+def show_targets(targets: list[Target]) -> None:
+    print(f"\n{'aim':<66}{'found':>10}{'limit':>10}")
+    for one in targets:
+        bound = ("≥ " if one.at_least else "≤ ") + f"{one.limit:g}"
+        print(f"{one.what:<66}{one.found:>10.3g}{bound:>10} {one.unit:<6}{one.verdict}")
 
 
-def print_logs(found: dict[str, Any]) -> None:
-    print(f"\n{found['lines']} lines of 100 bytes, 40 with each write; medians of {found['rounds']} rounds")
-    print(f"  {'':<24}{'MB/s':>8}{'CPU s/GB':>10}   nsvisor's speed and CPU against it")
-    for name, one in found["capturers"].items():
-        faults = ", ".join(f"{count} {what}" for what, count in one["faults"].items() if count) or "every line there"
-        ratios = f"x {one['speed_ratio']:.2f}  x {one['cpu_ratio']:.2f}"
-        print(f"  {name:<24}{one['mb_s']:8.0f}{one['cpu_s_gb']:10.2f}   {ratios}  {faults}")
-
-
-def verdict(found: float, limit: float) -> str:
-    return f"-> {found:.3g} of {limit:.3g} allowed: {'kept' if found <= limit else 'EXCEEDED'}"
+def keep(results: dict[str, Any], file: Path | None) -> Path:
+    """Write them; where the project's folder is not ours to write in, into the present one."""
+    text = json.dumps(results, indent=1)
+    if file is not None:
+        file.write_text(text)
+        return file
+    name = time.strftime("%Y%m%d-%H%M%S.json")
+    try:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / name).write_text(text)
+    except PermissionError:
+        Path(name).write_text(text)
+        return Path(name)
+    return RESULTS / name
 
 
 if __name__ == "__main__":

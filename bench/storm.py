@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from daemon import Daemon, running
-from fleet import cpu_s, pss_bytes
+from processes import cpu_s, pss_bytes
 from workload import Workload, busy_share
 
 FLEET = """
@@ -87,7 +87,8 @@ def held(daemon: Daemon) -> dict[str, dict[str, int]]:
     """Descriptors and memory of the daemon and its keeper."""
     pids = daemon.pids()
     return {
-        name: {"fds": len(os.listdir(f"/proc/{pid}/fd")), "pss_bytes": pss_bytes(pid)} for name, pid in pids.items()
+        name: {"fds": len(os.listdir(f"/proc/{pid}/fd")), "pss_bytes": pss_bytes(pid) or 0}
+        for name, pid in pids.items()
     }
 
 

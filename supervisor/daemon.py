@@ -21,7 +21,7 @@ from supervisor.control.metrics_server import MetricsServer
 from supervisor.control.models import ErrorBody, ErrorView, Reexecuted
 from supervisor.control.sockets import SocketTaken
 from supervisor.host.facts import gather
-from supervisor.host.open_files import with_room
+from supervisor.host.possible import possible_here
 from supervisor.runtime import address_book, id_book
 from supervisor.runtime import signals as obeyed
 from supervisor.runtime.address_book import AddressBook
@@ -60,6 +60,7 @@ class ListenError(Exception):
 EXIT_UNKILLABLE = 5  # and systemd is not to start the daemon again: it was told to leave (RestartPreventExitStatus=)
 SWITCH_S = 0.000_5  # after each system call the event loop waits so long for a thread that computes: usage, metrics
 KEEPER_S, STUCK_KEEPER_S = 5.0, 0.5  # waited for the keeper to leave; with a worker that does not die it cannot
+CONFIG_PATIENCE_S, CONFIG_PAUSE_S = 5.0, 0.1  # after a re-execution there is no way back
 SECOND_INTERRUPT_S = 0.5  # after the first at the earliest
 EXPECTED = (ConfigError, DirectoryError, LockedError, ListenError, AdoptionError, KeeperGoneError, HandoverError)
 
@@ -69,8 +70,7 @@ def main(config: str | None, socket: str | None, environ: MutableMapping[str, st
     handover: Handover | None = None
     try:
         handover = Handover.take(environ)
-        path = find_config(config, environ, os.geteuid())
-        spec = with_room(load_config(path))
+        path, spec = _read(config, environ, patience_s=0.0 if handover is None else CONFIG_PATIENCE_S)
         configure(spec.supervisor.log_level)
         runtime = private_directory(paths.runtime_dir(environ, os.geteuid()))
         state = private_directory(paths.state_dir(environ, os.geteuid()))
@@ -83,7 +83,7 @@ def main(config: str | None, socket: str | None, environ: MutableMapping[str, st
         return 1
     _raise_descriptor_limit()
     sys.setswitchinterval(SWITCH_S)
-    daemon = Daemon(spec, environ, runtime, state, lambda: with_room(load_config(path)), locks, handover)
+    daemon = Daemon(spec, environ, runtime, state, lambda: possible_here(load_config(path)), locks, handover)
     failed = False
     clock = WakingClock(daemon.tell_slept)
     try:
@@ -104,6 +104,19 @@ def main(config: str | None, socket: str | None, environ: MutableMapping[str, st
         for held in locks:
             os.close(held)
     return EXIT_UNKILLABLE if daemon.unkillable and not failed else int(failed)
+
+
+def _read(config: str | None, environ: Mapping[str, str], patience_s: float) -> tuple[str, Fleet]:
+    """Find and read the configuration. patience_s: of one that was good a moment ago, and may be half written now."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            path = find_config(config, environ, os.geteuid())
+            return path, possible_here(load_config(path))
+        except ConfigError:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(CONFIG_PAUSE_S)
 
 
 def _lock(runtime: str, state: str, handover: Handover | None) -> tuple[int, int]:
@@ -132,7 +145,7 @@ def _leaves(error: BaseException) -> list[BaseException]:
 
 
 def _raise_descriptor_limit() -> None:
-    """The usual soft limit, 1024, is some 200 instances. The keeper inherits it."""
+    """The usual soft limit, 1024, is some 160 instances. The keeper inherits it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 

@@ -27,6 +27,12 @@ def limited(user: Account, pid: int, name: str, soft: int) -> Iterator[None]:
         subprocess.run([*command, f"--{name}={before}:"], check=True, **identity)  # type: ignore[call-overload]
 
 
+def lower(user: Account, pid: int, name: str, soft: int) -> None:
+    """Give a process this soft limit for good."""
+    identity = user.identity()
+    subprocess.run(["prlimit", f"--pid={pid}", f"--{name}={soft}:"], check=True, **identity)  # type: ignore[call-overload]
+
+
 def lowest_free(taken: set[int]) -> int:
     """The number that the next descriptor would get: as a limit, it leaves room for none."""
     return min(set(range(len(taken) + 1)) - taken)

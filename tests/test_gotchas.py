@@ -27,7 +27,9 @@ import trio
 from supervisor.cli.logfiles import LogReader
 from supervisor.cli.units import system_unit, user_unit
 from supervisor.host.routes import administers_network
-from supervisor.kernel import clone, interface, mounts, pidfd_info, process
+from supervisor.host.static_init import find_static_init
+from supervisor.kernel import clone, inotify, interface, mounts, pidfd_info, process
+from supervisor.nsinit.ahead import Mounts
 from supervisor.nsinit.box import Box
 from supervisor.nsinit.operations import process as operations
 from supervisor.nsinit.operations import root
@@ -78,7 +80,7 @@ from tests.nsinit.roots import Folder
 from tests.nsinit.sandboxes import Failure, launched, output_of, run, worker
 from tests.nsinit.test_ids import subordinate
 from tests.program import Program
-from tests.runtime import test_cgroup, test_slots, test_spec_digest, test_turns, test_unwritten
+from tests.runtime import test_cgroup, test_slots, test_spec_digest, test_standby, test_turns, test_unwritten
 from tests.security import test_descriptors as attacks_on_descriptors
 from tests.security import test_devices as attacks_on_devices
 from tests.security import test_first_process as attacks_on_processes
@@ -437,7 +439,7 @@ def test_pivot_root_on_an_initramfs(unprivileged: Account, folder: Folder) -> No
         os.chroot(top)
         os.chdir("/")
         before = os.listdir("/")
-        box = Box(None, -1, -1, (0, 0))  # type: ignore[arg-type]
+        box = Box(-1, -1, (0, 0))
         root.prepare(box, "host", "dir", "/new", "")
         root.pivot(box)
         return before, os.listdir("/")
@@ -519,6 +521,17 @@ def test_what_the_host_mounts_later_comes_in_as_it_is(program_bin: Path, unprivi
             attacks_on_roots.test_what_the_host_mounts_later_does_not_come_in(root_who, of_root, words, comes_in)
         finally:
             of_root.remove()
+
+
+def test_a_change_of_the_mounts_is_told_once() -> None:
+    def look() -> list[bool]:
+        enter(clone.CLONE_NEWNS)
+        watched = Mounts()
+        seen = [watched.have_changed()]
+        mounts.attach(mounts.new_filesystem("tmpfs", {}, 0), os.open("/tmp", os.O_PATH | os.O_CLOEXEC))
+        return [*seen, watched.have_changed(), watched.have_changed()]
+
+    assert apart(look) == [False, True, False]
 
 
 def test_a_working_directory_that_is_unreachable(keeper: Keeper, folder: Folder) -> None:
@@ -629,7 +642,7 @@ def test_two_hundred_keys_per_user(unprivileged: Account) -> None:
 
     def without_room() -> str | None:
         traps.take_every_key()
-        return operations.session(Box(None, -1, -1, (0, 0)), "0")  # type: ignore[arg-type]
+        return operations.session(Box(-1, -1, (0, 0)), "0")
 
     assert apart(without_room, unprivileged) == "no session keyring: Disk quota exceeded"
 
@@ -694,6 +707,24 @@ def test_a_descriptor_that_does_not_fit_is_dropped_without_an_error(nsvisor: Pro
 # -- Python and systemd
 
 
+@pytest.mark.skipif(not find_static_init(), reason="no static init")
+def test_a_static_init_folds_signals_into_codes() -> None:
+    for words in ("kill -KILL $$", "exit 137"):
+        command = ["unshare", "-fpr", "--mount-proc", find_static_init(), "--", "sh", "-c", words]
+        assert subprocess.run(command, check=False).returncode == 137
+
+
+def test_an_unlinked_socket_that_is_in_use_tells_only_of_its_links(tmp_path: Path) -> None:
+    fd = inotify.inotify_init()
+    path = tmp_path / "socket"
+    with closing(socket.socket(socket.AF_UNIX)) as bound:
+        bound.bind(str(path))
+        inotify.add_watch(fd, str(path), inotify.IN_ATTRIB | inotify.IN_DELETE_SELF)
+        path.unlink()
+        assert int.from_bytes(os.read(fd, 4096)[4:8], sys.byteorder) == inotify.IN_ATTRIB
+    os.close(fd)
+
+
 def test_an_isolated_python_does_not_see_the_venv(who: Who) -> None:
     command = [who.python, "-I", "-S", "-c", "import supervisor"]
     environ = {"PYTHONPATH": who.package_parent}
@@ -715,6 +746,19 @@ def test_a_crash_of_the_service_kills_its_cgroup(tmp_path: Path) -> None:
     assert words[0] == str(run_here)
     assert {"--scope", "--user", "--property=Delegate=yes", "--unit=nsvisor-workers-1.scope"} < set(words)
     assert scope_command({"PATH": str(tmp_path)}, 1000, "x.scope") == []
+
+
+def test_a_re_exec_keeps_the_number_and_loses_the_count() -> None:
+    """What came of it is seen under a real user manager: tests/e2e/test_keeper_scope.py."""
+    program = (
+        "import os; from supervisor.runtime import keeper_process as it; os.getpid = lambda: 7; print(it.scope_unit())"
+    )
+    done = [
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True) for _ in range(2)
+    ]
+    first, second = (one.stdout.strip() for one in done)
+    assert first.startswith("nsvisor-workers-7-")
+    assert first != second
 
 
 def test_a_shutdown_stops_the_scope_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -749,6 +793,26 @@ def test_startlimit_settings_belong_to_the_unit() -> None:
         in_unit, _, in_service = unit.partition("\n[Service]\n")
         assert {"StartLimitIntervalSec=60", "StartLimitBurst=5"} <= set(in_unit.splitlines())
         assert "StartLimit" not in in_service
+
+
+def test_poll_takes_no_more_than_the_limit_of_open_files() -> None:
+    """tests/nsinit/test_clients.py lowers a keeper's."""
+    reader, writer = os.pipe()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    poll = select.poll()
+    with select.epoll() as epoll:
+        for fd in (reader, writer):
+            poll.register(fd, select.POLLHUP)
+            epoll.register(fd, select.EPOLLHUP)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1, hard))
+        try:
+            with pytest.raises(OSError, match="Invalid argument"):
+                poll.poll(0)
+            assert epoll.poll(0) == []
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            os.close(reader)
+            os.close(writer)
 
 
 def test_a_full_datagram_socket_polls_as_writable(tmp_path: Path) -> None:
@@ -1056,3 +1120,7 @@ def test_limits_without_controllers_are_ignored(place: Path) -> None:
 
 async def test_a_frozen_process_hears_nothing(place: Path) -> None:
     await test_cgroup.frozen_process_hears_nothing(place)
+
+
+async def test_looking_at_a_pressure_trigger_resets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    await test_standby.looking_resets_a_trigger(monkeypatch)

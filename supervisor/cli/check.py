@@ -28,11 +28,11 @@ def command(settings: Settings, as_json: bool) -> int:
 
     Exit status 1: it cannot be used.
     """
-    from supervisor.host.open_files import with_room  # noqa: PLC0415
+    from supervisor.host.possible import possible_here  # noqa: PLC0415
     from supervisor.spec.errors import ConfigError  # noqa: PLC0415
 
     try:
-        fleet = with_room(load(settings))
+        fleet = possible_here(load(settings))
     except ConfigError as error:
         if as_json:
             print_json({"ok": False, "problems": error.problems})

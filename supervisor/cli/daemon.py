@@ -9,12 +9,18 @@ from supervisor.cli.group import Settings
 
 @click.command("daemon")
 @click.option("--check", is_flag=True, hidden=True, help="What a daemon asks before it becomes this program.")
+@click.option(
+    "--sweep", is_flag=True, help="End what a daemon and its keeper left that were both killed; start nothing."
+)
 @click.pass_obj
-def command(settings: Settings, check: bool) -> int:
+def command(settings: Settings, check: bool, sweep: bool) -> int:
     """Run the supervisor in the foreground, as systemd or a terminal wants it.
 
     SIGHUP reloads, SIGUSR2 re-executes (as `nsvisor reexec`), SIGTERM stops all.
     """
+    if sweep:
+        return _sweep()
+
     from supervisor.runtime import signals  # noqa: PLC0415
 
     # Until there is a handler: a stop that comes while this starts must still end the workers of the last daemon.
@@ -26,6 +32,12 @@ def command(settings: Settings, check: bool) -> int:
         return _check(settings)
 
     return main(settings.config, settings.socket, os.environ)
+
+
+def _sweep() -> int:
+    from supervisor.runtime.keeper_leftovers import sweep  # noqa: PLC0415
+
+    return sweep(os.environ)
 
 
 def _check(settings: Settings) -> int:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from supervisor.cli.common import ask, json_option, names_argument, say
+from supervisor.cli.common import converse, json_option, names_argument, say
 from supervisor.cli.group import Settings
 from supervisor.cli.harmless import json_text
 from supervisor.cli.output import coloured, paint
@@ -71,7 +71,7 @@ def command(
                 place = [("after", str(event.id))]
         return place
 
-    ask(settings, question)
+    converse(settings, question)
     if not no_follow:
         say("the daemon has ended the stream")
 

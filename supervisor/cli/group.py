@@ -7,41 +7,9 @@ import click
 from click.shell_completion import CompletionItem
 
 from supervisor import __version__
+from supervisor.cli.verbs import VERBS, Verb
 
-
-class Verb(NamedTuple):
-    """A verb and where its command is: attribute `command` of the module."""
-
-    summary: str
-    module: str | None = None  # None: supervisor.cli.NAME
-
-
-VERBS = {
-    "daemon": Verb("Run the supervisor in the foreground"),
-    "run": Verb("Run one command in a sandbox, without a daemon"),
-    "exec": Verb("Run one command in the sandbox of a running worker"),
-    "start": Verb("Start workers"),
-    "stop": Verb("Stop workers, until they are started by hand"),
-    "restart": Verb("Stop workers and start them again"),
-    "kill": Verb("Send a signal to workers"),
-    "pause": Verb("Freeze all processes of workers"),
-    "unpause": Verb("Let paused workers go on"),
-    "ps": Verb("List the instances"),
-    "logs": Verb("Show what workers print"),
-    "events": Verb("Show what happens, as it happens"),
-    "inspect": Verb("Print all that is known of an instance as JSON"),
-    "explain": Verb("Say why an instance is running or not, with its last launch phase by phase"),
-    "plan": Verb("Show the phases that would build a sandbox"),
-    "stats": Verb("Show CPU and memory use"),
-    "wait": Verb("Wait until workers are ready, stopped or have exited"),
-    "check": Verb("Check the configuration and change nothing"),
-    "doctor": Verb("Check what this host offers and say what to fix"),
-    "reload": Verb("Read the configuration again and apply what changed"),
-    "reexec": Verb("Let the daemon become the program that is installed now; workers go on"),
-    "shutdown": Verb("Stop all workers and the daemon"),
-    "install-unit": Verb("Write the systemd user unit", "supervisor.cli.install_unit"),
-    "completion": Verb("Print the completion script for a shell"),
-}
+__all__ = ["VERBS", "LazyGroup", "Settings", "Verb", "cli"]
 
 
 class Settings(NamedTuple):

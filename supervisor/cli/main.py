@@ -1,12 +1,17 @@
 """The command `nsvisor`."""
 
+from __future__ import annotations
+
 import errno
 import io
 import os
 import sys
-from collections.abc import Sequence
 
 from supervisor import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 OK, FAILED, USAGE, UNKNOWN_NAME, NO_DAEMON = range(5)
 INTERRUPTED = 130
@@ -22,6 +27,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words == ["--version"]:
         print(f"nsvisor {__version__}")
         return OK
+    if "_NSVISOR_COMPLETE" in os.environ:
+        from supervisor.cli import completing  # noqa: PLC0415
+
+        if (offered := completing.answer()) is not None:
+            sys.stdout.write(offered)
+            return OK
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what the locale cannot write is escaped
             stream.reconfigure(errors="backslashreplace")

@@ -79,7 +79,7 @@ def _from_file(settings: Settings, name: str) -> "list[Plan]":
     facts = replace(facts, cgroups=CgroupFacts(usable=True, controllers=CONTROLLERS))  # only a daemon can tell
     names = {worker: instance_names(spec) for worker, spec in fleet.workers.items()}
     plans = [
-        compile_plan(fleet.workers[worker], index, facts)
+        compile_plan(fleet.workers[worker], index, facts, standby=fleet.workers[worker].restart.standby)
         for worker, instances in names.items()
         for index, instance in enumerate(instances)
         if name in (worker, instance)

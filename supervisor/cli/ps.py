@@ -25,7 +25,8 @@ RIGHT = frozenset({"PID", "UPTIME", "RESTARTS", "CPU", "MEM"})
 def command(settings: Settings, names: tuple[str, ...], quiet: bool, as_json: bool) -> None:
     """List the instances: state, pid, uptime, restarts by policy, last exit, CPU and memory of the whole tree.
 
-    CPU is the use since it was last asked for; 100% is one CPU. PID is on the host.
+    CPU is the use since it was last asked for; 100% is one CPU. PID is on the host. STANDBY, where a worker asks for
+    one: whether the next incarnation's sandbox is ready, building, or not there.
     """
     from supervisor.control.models import InstanceView  # noqa: PLC0415
 
@@ -39,11 +40,13 @@ def command(settings: Settings, names: tuple[str, ...], quiet: bool, as_json: bo
         for view in views:
             print(view.name)
     else:
-        print_table(TITLES, [row(view, time.time()) for view in views], RIGHT)
+        marked = any(view.standby is not None for view in views)
+        titles = (*TITLES, *(["STANDBY"] if marked else []))
+        print_table(titles, [row(view, time.time(), marked=marked) for view in views], RIGHT)
 
 
-def row(view: "InstanceView", now: float) -> tuple[str, ...]:
-    """One line; `now` is wall clock."""
+def row(view: "InstanceView", now: float, *, marked: bool = False) -> tuple[str, ...]:
+    """One line; `now` is wall clock. marked: with the column for standbys."""
     from supervisor.cli import words  # noqa: PLC0415
 
     last = words.ABSENT
@@ -58,4 +61,5 @@ def row(view: "InstanceView", now: float) -> tuple[str, ...]:
         last,
         words.percent(view.cpu_percent),
         words.size(view.rss_bytes),
+        *([view.standby or words.ABSENT] if marked else []),
     )

@@ -25,6 +25,9 @@ def how(record: ExitRecord) -> str:
         return f"it was not ready in time and was stopped{ran}{_status(record)}{_seen(record)}"
     match record.cause:
         case "exit":
+            if record.or_signal:
+                either = f'(or was killed by {record.or_signal}: init = "static" cannot tell)'
+                return f"it exited with code {record.code} {either}{ran}"
             return f"it exited with code {record.code}{_shell_signal(record.code)}{ran}"
         case "signal":
             call = f" for the system call {record.syscall}" if record.syscall else ""

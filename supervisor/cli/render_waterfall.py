@@ -60,6 +60,9 @@ def heading(launch: LaunchRecord, clock: Callable[[float], str], usual: Usual | 
         "interrupted": f"interrupted after {took}",
     }[launch.outcome]
     text = f"{launch.instance}#{launch.incarnation}, {clock(launch.requested_at)}, {outcome}"
+    if launch.ahead_us is not None:
+        own = words.micros(launch.duration_us - launch.ahead_us)
+        text += f"; up to standby.wait ahead of its turn, {words.span(launch.held_s)} before; {own} after it"
     if usual is None:
         return text
     return f"{text}; usually {words.micros(usual.duration_us)} (median of {usual.launches})"

@@ -1,5 +1,6 @@
 """`nsvisor stats`."""
 
+import time
 from typing import TYPE_CHECKING
 
 import click
@@ -31,7 +32,6 @@ def command(settings: Settings, names: tuple[str, ...], interval: str | None, as
 
     CPU is the use since it was last asked for; 100% is one CPU. With --json and --interval: one object per line.
     """
-    import anyio  # noqa: PLC0415
     import msgspec  # noqa: PLC0415
 
     from supervisor.control.models import StatsView  # noqa: PLC0415
@@ -51,7 +51,7 @@ def command(settings: Settings, names: tuple[str, ...], interval: str | None, as
                 print(msgspec.json.encode(stats).decode(), flush=True)
             if pause_s is None:
                 return
-            await anyio.sleep(pause_s)
+            time.sleep(pause_s)  # noqa: ASYNC251 there is no event loop
 
     ask(settings, question)
 

@@ -16,6 +16,9 @@ NotifyAccess=main
 ExecStart={program} daemon
 # Waits for the verdict: a configuration with an error fails the reload and changes nothing.
 ExecReload={program} reload
+# Workers outlive a daemon that is killed, and a keeper; of both at once nobody knows them any more. Ends those now, and
+# not when a daemon comes again.
+ExecStopPost=-{program} daemon --sweep
 
 # A crash only: the next daemon adopts the workers of the last one. The keeper and the workers live in a
 # delegated scope of their own, which is why this service neither delegates nor kills them.
@@ -30,7 +33,7 @@ WatchdogSec=30
 KillMode=mixed
 # The daemon asks for more while its workers' own graces last (EXTEND_TIMEOUT_USEC=): this ends one that hangs.
 TimeoutStopSec=60
-# A worker takes about four descriptors. The usual soft limit of 1024 ends at some 250 workers.
+# A worker takes about five descriptors. The usual soft limit of 1024 ends at some 160 workers.
 LimitNOFILE=65536:524288
 # journald drops what exceeds 10,000 entries in 30 s: fewer than 500 workers' set-ups. In a user's manager it is
 # user@.service that has to say this.

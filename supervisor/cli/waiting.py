@@ -14,8 +14,6 @@ async def wait_on(
     client: "ControlClient", names: tuple[str, ...], condition: "Condition", timeout_s: float | None
 ) -> "WaitResult":
     """POST /v1/wait, again where the daemon is about to be another program. ControlError."""
-    import anyio  # noqa: PLC0415
-
     from supervisor.control.failures import Refused  # noqa: PLC0415
     from supervisor.control.models import WaitRequest, WaitResult  # noqa: PLC0415
 
@@ -27,5 +25,5 @@ async def wait_on(
         except Refused as refused:
             if refused.view.code != "leaving":
                 raise
-        await anyio.sleep(AGAIN_S)
+        time.sleep(AGAIN_S)  # noqa: ASYNC251 there is no event loop
         left_s = None if until is None else max(0.0, until - time.monotonic())

@@ -61,7 +61,7 @@ def exit_words(record: ExitRecord) -> str:
         return "out of memory"
     match record.cause:
         case "exit":
-            return f"code {record.code}"
+            return f"code {record.code} (or {record.or_signal})" if record.or_signal else f"code {record.code}"
         case "signal":
             call = f" in {record.syscall}" if record.syscall else ""
             return f"{record.signal}{call} (core dumped)" if record.core_dumped else f"{record.signal}{call}"

@@ -8,10 +8,10 @@ import trio
 
 from supervisor.control import sockets
 from supervisor.control.fleet_surface import BusSurface
+from supervisor.runtime.presence import until_missing
 
 SHORTAGE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})  # accept(2): the connection waits
 RETRY_S = 0.2  # poll(2) would report the waiting connection at once, and for ever
-CHECK_S = 3.0  # how often the socket's file is looked for
 
 
 class Acceptor:
@@ -83,9 +83,7 @@ class Acceptor:
         """See that the socket can be found at its path, and listen there anew where it cannot; until cancelled."""
         path, told = self._where, ""
         while True:
-            await trio.sleep(CHECK_S)
-            if _inode(path) == self._inode:
-                continue
+            await until_missing(path, lambda: _inode(path) == self._inode)
             try:
                 fresh = sockets.listen(path, kind)
             except (OSError, sockets.SocketTaken) as error:

@@ -1,14 +1,13 @@
-"""A client of the control socket: h11 over anyio, so that it works under asyncio and Trio alike."""
+"""A client of the control socket: h11 over anyio, under asyncio and Trio alike, or without an event loop."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
-import anyio
-import anyio.abc
 import msgspec
 
+from supervisor.control.carriers import Blocking, Carrier, OverAnyio
 from supervisor.control.exchange import EventStream, Exchange
 from supervisor.control.failures import ControlError, NoDaemon, NotPermitted
 
@@ -20,9 +19,10 @@ JSON = "application/json"
 class ControlClient:
     """One request, one connection: the socket is local, and nothing is left to time out."""
 
-    def __init__(self, socket_path: str) -> None:
+    def __init__(self, socket_path: str, carrier: type[OverAnyio | Blocking] = OverAnyio) -> None:
         """Nothing is connected yet."""
         self._path = socket_path
+        self._carrier = carrier
 
     async def get(self, path: str, kind: type[Answer], query: Query = ()) -> Answer:
         """GET, decoded as `kind`. Raises ControlError."""
@@ -53,15 +53,20 @@ class ControlClient:
     async def _exchange(
         self, method: str, target: str, body: bytes = b"", accept: str = JSON
     ) -> AsyncIterator[Exchange]:
-        async with await self._connect() as stream:
-            exchange = Exchange(stream, self._path)
+        carrier = await self._connect()
+        try:
+            exchange = Exchange(carrier, self._path)
             await exchange.send(method, target, body, accept)
             await exchange.head()
             yield exchange
+        except TimeoutError as error:
+            raise ControlError(f"cannot read the answer at {self._path}: it takes too long") from error
+        finally:
+            await carrier.aclose()
 
-    async def _connect(self) -> anyio.abc.SocketStream:
+    async def _connect(self) -> Carrier:
         try:
-            return await anyio.connect_unix(self._path)
+            return await self._carrier.connect(self._path)
         except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError) as error:
             raise NoDaemon(
                 f"cannot reach the daemon at {self._path}: is it running? "

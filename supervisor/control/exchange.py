@@ -1,13 +1,12 @@
-"""One HTTP exchange over one connection: h11 says what the bytes mean, anyio carries them."""
+"""One HTTP exchange over one connection: h11 says what the bytes mean, a carrier takes them there."""
 
 from contextlib import suppress
 from typing import Any, Self
 
-import anyio
-import anyio.abc
 import h11
 import msgspec
 
+from supervisor.control.carriers import Carrier
 from supervisor.control.failures import ControlError, Refused
 from supervisor.control.models import ErrorBody, EventView
 
@@ -18,9 +17,9 @@ MAX_HEADER_BYTES = 64 * 1024
 class Exchange:
     """A request that is sent, and its answer as it comes. Raises ControlError from every method."""
 
-    def __init__(self, stream: anyio.abc.ByteStream, where: str) -> None:
+    def __init__(self, carrier: Carrier, where: str) -> None:
         """`where` is for messages."""
-        self._stream = stream
+        self._carrier = carrier
         self._where = where
         self._connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEADER_BYTES)
 
@@ -33,8 +32,8 @@ class Exchange:
         if body:
             out += self._connection.send(h11.Data(data=body))
         out += self._connection.send(h11.EndOfMessage())
-        with suppress(anyio.BrokenResourceError):  # an early refusal: its answer is there to be read
-            await self._stream.send(out)
+        with suppress(ConnectionError):  # an early refusal: its answer is there to be read
+            await self._carrier.send(out)
 
     async def head(self) -> None:
         """Take the head of the answer. Raises Refused for one that is not 2xx."""
@@ -78,12 +77,10 @@ class Exchange:
             if event is not h11.NEED_DATA:
                 return event
             try:
-                data = await self._stream.receive(MAX_RECEIVE)
-            except anyio.EndOfStream:
-                data = b""
-                ended = True
-            except anyio.BrokenResourceError as error:
+                data = await self._carrier.receive(MAX_RECEIVE)
+            except ConnectionError as error:
                 raise self._hung_up() from error
+            ended = not data
             self._connection.receive_data(data)
 
     def _hung_up(self) -> ControlError:

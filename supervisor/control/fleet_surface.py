@@ -1,7 +1,7 @@
 """What the control server needs of a fleet. The runtime offers it; tests offer a fake."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 from supervisor.control.models import Condition
 from supervisor.policy.diff import FleetDiff
@@ -102,6 +102,10 @@ class InstanceSurface(Protocol):
     @property
     def started_at(self) -> float | None:
         """Wall clock, of the running incarnation."""
+
+    @property
+    def next_sandbox(self) -> Literal["building", "ready"] | None:
+        """Of the next incarnation, built ahead."""
 
     @property
     def paused(self) -> bool:

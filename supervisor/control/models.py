@@ -57,6 +57,7 @@ class InstanceView(msgspec.Struct, frozen=True):
     status_text: str | None = None  # by sd_notify(3): STATUS=
     notified: Literal["ready", "reloading", "stopping"] | None = None  # the same: what it said of itself last
     main_pid: int | None = None  # the same: MAINPID=, in its own pid namespace
+    standby: Literal["no", "building", "ready"] | None = None  # the next incarnation's sandbox; None: not asked for
 
 
 class InstanceDetail(msgspec.Struct, frozen=True):

@@ -45,6 +45,7 @@ def instance_view(instance: InstanceSurface, now: float, wall: float, usage: Usa
         status_text=said.status,
         notified=said.state,
         main_pid=said.main_pid,
+        standby=(instance.next_sandbox or "no") if instance.worker.restart.standby else None,
     )
 
 

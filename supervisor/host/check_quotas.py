@@ -21,7 +21,7 @@ def quota_checks(workers: list[Worker]) -> list[Check]:
 
 def wanted_processes(workers: list[Worker]) -> int:
     """At least so many: of each sandbox its PID 1, the workload where that is another, and pasta."""
-    each = [(1 + worker.init + (worker.network.mode in OUTWARD), worker.instances) for worker in workers]
+    each = [(1 + bool(worker.init) + (worker.network.mode in OUTWARD), worker.instances) for worker in workers]
     return OWN + sum(processes * instances for processes, instances in each)
 
 

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Mapping
 
 from supervisor.host.resolver import resolver
+from supervisor.host.static_init import find_static_init
 from supervisor.host.subid import subordinate_ranges, sufficient_range
 from supervisor.host.view import host_view
 from supervisor.spec.facts import HostFacts
@@ -50,6 +51,7 @@ def gather(environ: Mapping[str, str]) -> HostFacts:
         nameservers=nameservers,
         resolver_options=resolver_options,
         absent=tuple(path for path in (*MASKED_PATHS, *READONLY_PATHS) if not os.path.lexists(path)),
+        static_init=find_static_init(),
         device_nodes=tuple(name for name in DEVICE_NODES if _is_device(f"/dev/{name}")),
     )
 

@@ -1,7 +1,7 @@
 """The launch's channel: frames out, `go` and `done` in. One SOCK_SEQPACKET message each.
 
 phases {INDEX START END OUTCOME ERRNO SYSCALL MESSAGE}...   these ended (times: CLOCK_MONOTONIC of the host, ns)
-exec INDEX START                                       about to call execve; EOF after it means handed over
+exec INDEX START                                       about to call execve, or spawned; EOF after it means handed over
 need WHAT DETAIL                                       something from outside; answered by `done ERRNO MESSAGE` [fd]
 
 Ended phases wait to be told together, for each message wakes the daemon; before a phase that may block on something
@@ -58,10 +58,10 @@ class Channel:
             if self.untold is not None:
                 self.untold.clear()
 
-    def exec(self, index: int) -> None:
-        """Say that execve comes next."""
+    def exec(self, index: int, start: int) -> None:
+        """Say that execve comes next, or that it has been called: when that phase began."""
         self.flush()
-        self.send("exec", index, self.now())
+        self.send("exec", index, start)
 
     def send(self, *tokens: str | int, fd: int = -1) -> None:
         """Send one frame; leave where nobody listens any more: a sandbox that no daemon knows must not live."""

@@ -19,9 +19,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+    from supervisor.nsinit.ahead import Done
+
 SETUP_FAILED = 125
 # Phases that look up the user's paths, which may lie on a server that is gone; and the fork, after which two speak.
 MAY_BLOCK = ("rootfs.prepare", "mount.bind", "mount.overlay", "init.fork", "cwd.enter", "id.user", "lock.landlock")
+HARMLESS = {"cwd.enter": "/", "id.user": ""}  # their last argument where nothing is looked up
 
 
 class Descriptors:
@@ -62,28 +65,31 @@ def run(
     clock_offset_ns: int = 0,
     late_joins: tuple[tuple[int, int, int], ...] = (),
     hidden: bool = False,
+    begun: tuple[Box, list[Done]] | None = None,
 ) -> NoReturn:
     """Build the sandbox from step `first` on (the one before it is `clone`, with a note for it). Never returns.
 
     clock_offset_ns: of a time namespace that was joined. late_joins: index, descriptor and kind of what is joined
-    here. hidden: see Box.
+    here. hidden: see Box. begun: what was done ahead of the launch, from step `first` on.
     """
     try:
         gc.disable()  # a collection would write to every page shared with the keeper
         if hidden:
             kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
-        given.keep_only_these(*(fd for _, fd, _ in late_joins))
-        channel = Channel(given.channel)
+        box, done = begun or (Box(given.report, given.keeper, outside), [])
+        given.keep_only_these(*(fd for _, fd, _ in late_joins), *box.mounts)
+        channel = box.channel = Channel(given.channel)
         channel.clock_offset_ns = clock_offset_ns
-        box = Box(channel, given.report, given.keeper, outside)
         box.owns_pid_namespace = own_pid_namespace
         box.hidden = hidden
         set_title("nsinit")
         steps = _read_plan(given.plan, channel)
         channel.wait_go()
         channel.phase(first - 1, cloned_at, text=note)
+        for index, one in enumerate(done, first):
+            channel.phase(index, channel.now(), one.outcome, text=one.text)
         if _join_late(channel, late_joins):
-            _interpret(box, steps, first)
+            _interpret(box, steps, first + len(done))
     finally:
         os._exit(SETUP_FAILED)
 
@@ -118,7 +124,7 @@ def _interpret(box: Box, steps: list[tuple[str, list[str]]], first: int) -> None
         for index in range(first, len(steps)):
             box.index = index
             phase, arguments = steps[index]
-            if phase in MAY_BLOCK and arguments != ["/"]:
+            if phase in MAY_BLOCK and arguments[-1:] != [HARMLESS.get(phase)]:
                 box.channel.flush()
             start = box.channel.now()
             note = OPERATIONS[phase](box, *arguments)

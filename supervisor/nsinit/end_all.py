@@ -28,10 +28,8 @@ def end_all(workers: list[Held]) -> None:
                 worker.kill()
         waits = [min(worker.grace_s - now, LONGEST_WAIT_S) for worker in alive if worker.grace_s > now]
         poll = select.poll()
+        poll.register(alive[0].pidfd, select.POLLIN)  # one of them: poll(2) takes no more than RLIMIT_NOFILE says
+        poll.poll(int(min(waits, default=RETRY_S) * 1000) + 1)
         for worker in alive:
-            poll.register(worker.pidfd, select.POLLIN)
-        ended = {fd for fd, _ in poll.poll(int(min(waits, default=RETRY_S) * 1000) + 1)}
-        for worker in alive:
-            if worker.pidfd in ended:
-                worker.reap()
+            worker.reap()
         alive = [worker for worker in alive if worker.exit is None]

@@ -26,11 +26,11 @@ class Reception:
     def __init__(self, watch: Watch, obey: Callable[[list[str], list[int]], None]) -> None:
         """obey: does what a message says, and closes its descriptors."""
         self.link: Link | None = None
+        self.is_served = False  # by one that has said who it is: until then the time that it waited goes on
         self.alone_since = time.monotonic()
         self._watch = watch
         self._obey = obey
         self._connected_at = 0.0
-        self._has_greeted = False
         self._turned_away: list[Link] = []  # the oldest first
 
     def listen(self, fd: int) -> None:
@@ -43,7 +43,7 @@ class Reception:
     def connect(self, link: Link, *, greeted: bool = True) -> None:
         """Serve this one. greeted: it need not say hello to stay."""
         self.link = link
-        self._connected_at, self._has_greeted = time.monotonic(), greeted
+        self._connected_at, self.is_served = time.monotonic(), greeted
         self._watch.add(link.fileno(), lambda: self._serve(link))
 
     def say(self, *tokens: str | int, fds: list[int] | None = None) -> None:
@@ -66,7 +66,7 @@ class Reception:
         link = Link(_socket.socket(fileno=fd))
         while self.link is not None and self.link.hung_up():
             self._serve(self.link)  # a dead daemon's last messages, and then its end: the next one is there already
-        if self.link is not None and not self._has_greeted and time.monotonic() - self._connected_at > GREET_S:
+        if self.link is not None and not self.is_served and time.monotonic() - self._connected_at > GREET_S:
             self._disconnect()  # whoever it is, it is no daemon
         try:
             if link.peer_uid() not in (os.geteuid(), 0):
@@ -114,7 +114,7 @@ class Reception:
         if message is None:
             self._disconnect()
             return
-        self._has_greeted = self._has_greeted or message[0][0] == "hello"
+        self.is_served = self.is_served or message[0][0] == "hello"
         self._obey(*message)
 
     def _disconnect(self) -> None:
@@ -122,4 +122,6 @@ class Reception:
             self._watch.remove(self.link.fileno())
             self.link.close()
             self.link = None
-            self.alone_since = time.monotonic()
+            if self.is_served:
+                self.is_served = False
+                self.alone_since = time.monotonic()

@@ -33,10 +33,11 @@ def signal_name(name: str) -> str:
 
 def matches(record: ExitRecord, names: tuple[ExitName, ...]) -> bool:
     """Whether one of the names (exit codes, signal names) is how it ended."""
-    if record.cause == "exit":
-        return record.code in names
-    if record.cause == "signal" and record.signal is not None:
-        return signal_name(record.signal) in {signal_name(name) for name in names if isinstance(name, str)}
+    by_signal = record.signal if record.cause == "signal" else record.or_signal
+    if record.cause == "exit" and record.code in names:
+        return True
+    if record.cause in ("exit", "signal") and by_signal is not None:
+        return signal_name(by_signal) in {signal_name(name) for name in names if isinstance(name, str)}
     return False
 
 
@@ -100,7 +101,8 @@ def describe(record: ExitRecord, *, timed_out: bool = False) -> str:
         case _ if record.oom_killed and record.cause in ("exit", "signal"):
             return "out of memory"
         case "exit":
-            return f"exit code {record.code}"
+            either = f' (or killed by {record.or_signal}: init = "static" cannot tell)' if record.or_signal else ""
+            return f"exit code {record.code}{either}"
         case "signal":
             return f"signal {record.signal}" + (f" in {record.syscall}" if record.syscall else "")
         case "network":

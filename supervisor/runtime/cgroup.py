@@ -108,6 +108,10 @@ class Cgroup:
         """Whether a process lives in it."""
         return self._number("cgroup.events", "populated") == 1
 
+    def some_pid(self) -> int:
+        """Of one of its processes; 0 where none is seen."""
+        return self._number("cgroup.procs") or 0
+
     async def freeze(self) -> None:
         """Stop all of its processes where they are. OSError; TimeoutError where one of them would not stop."""
         self._write("cgroup.freeze", "1")

@@ -11,6 +11,8 @@ import time
 from collections.abc import Collection
 from contextlib import suppress
 
+import trio
+
 from supervisor.runtime.cgroup import Cgroup
 from supervisor.spec.cgroup_files import CONTROLLERS
 from supervisor.spec.facts import CgroupFacts
@@ -19,7 +21,7 @@ LEAF = "keeper"
 SCOPE = "nsvisor-workers-"
 SUBTREE = "nsvisor-"
 MOVE_TIMEOUT_S = 1.0
-END_TIMEOUT_S = 5.0
+END_PAUSE_S = 0.005
 SWEEP_TIMEOUT_S = 0.2  # for what was killed to be gone
 
 
@@ -55,22 +57,27 @@ class CgroupTree:
         """Whether all processes of a cgroup can be killed at once (Linux 5.14)."""
         return self.directory is not None and os.path.exists(os.path.join(self.directory, LEAF, "cgroup.kill"))
 
-    def end(self, held: Collection[str]) -> list[str]:
+    async def end(self, held: Collection[str], timeout_s: float) -> list[str]:
         """Of a dead keeper's: sweep it, and wait a while until that is gone. The names of what lived there."""
-        if self.directory is None or not os.path.isdir(self.directory):
+        if self.directory is None:
             return []
-        alive = [name for name in _children(self.directory) if name not in held and self._lives(name)]
-        deadline = time.monotonic() + END_TIMEOUT_S
-        while True:
-            self.sweep(held)
-            _remove(os.path.join(self.directory, LEAF))
-            left = [name for name in _children(self.directory) if name not in held and self._lives(name)]
-            if not left or time.monotonic() > deadline:
-                return alive
-            time.sleep(0.005)
+        names = [os.path.basename(cgroup.path) for cgroup in self.alive(held)]
+        with trio.move_on_after(timeout_s):
+            while True:
+                self.sweep(held)
+                _remove(os.path.join(self.directory, LEAF))
+                if not self.alive(held):
+                    break
+                await trio.sleep(END_PAUSE_S)
+        return names
 
-    def _lives(self, name: str) -> bool:
-        return Cgroup(os.path.join(str(self.directory), name)).is_populated()
+    def alive(self, held: Collection[str]) -> list[Cgroup]:
+        """Those of other incarnations in which something lives."""
+        if self.directory is None:
+            return []
+        others = [name for name in _children(self.directory) if name not in held and name != LEAF]
+        cgroups = [Cgroup(os.path.join(self.directory, name)) for name in others]
+        return [cgroup for cgroup in cgroups if cgroup.is_populated()]
 
     def is_empty(self) -> bool:
         """Whether no incarnation has its cgroup there, nor the keeper."""

@@ -1,9 +1,12 @@
 """The daemon's end of a sandbox's channel: frames taken until it is handed over, has failed or is dead."""
 
 import errno
+import math
 import socket
 import struct
+import time
 from contextlib import suppress
+from functools import partial
 
 import trio
 
@@ -22,9 +25,18 @@ FRAME_BYTES = 65536
 
 
 async def build(
-    ours: socket.socket, record: SetupRecord, order: LaunchOrder, child: Child, facts: HostFacts, plan: PlanFile
+    ours: socket.socket,
+    record: SetupRecord,
+    order: LaunchOrder,
+    child: Child,
+    facts: HostFacts,
+    plan: PlanFile,
+    clock: trio.CancelScope,
 ) -> None:
-    """Take frames, answer needs, until the end of the channel: handed over, failed, or dead."""
+    """Take frames, answer needs, until the end of the channel: handed over, failed, or dead.
+
+    clock: the set-up time-out, which stands still while a standby waits for its turn.
+    """
     while True:
         try:
             data, control, _, _ = ours.recvmsg(FRAME_BYTES, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
@@ -36,7 +48,10 @@ async def build(
         if not data:
             break
         tokens = unpack(data)
-        if tokens[0] == "need":
+        if tokens[0] == "need" and tokens[1] == "standby" and order.on_hold is not None:
+            clock.deadline = math.inf
+            order.on_hold(partial(_let_go_on, ours, order, record, clock), record)
+        elif tokens[0] == "need":
             fds = [fd for _, _, value in control for (fd,) in struct.iter_unpack("i", value)]
             await _meet(ours, tokens[1], tokens[2], fds, order, child, facts)
         elif tokens[0] == "exec":
@@ -58,6 +73,13 @@ async def build(
         status = await _raise_if_keeper_died(child)
         cause = status.signal or f"exit code {status.code}"
         stopped(plan, record, order.on_phase, status.signal or "", f"the process died of {cause}")
+
+
+def _let_go_on(ours: socket.socket, order: LaunchOrder, record: SetupRecord, clock: trio.CancelScope) -> None:
+    """First of all, and without a turn of the event loop: somebody waits for what it will do."""
+    say(ours, "done", 0, "")
+    clock.deadline = trio.current_time() + order.timeout_s
+    record.requested_at = time.time()
 
 
 async def _raise_if_keeper_died(child: Child) -> ExitStatus:

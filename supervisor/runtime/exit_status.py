@@ -28,13 +28,13 @@ class ExitStatus(msgspec.Struct, frozen=True):
         killed_by = status & 0x7F
         return cls(
             code=None if killed_by else status >> 8 & 0xFF,
-            signal=_signal_name(killed_by) if killed_by else None,
+            signal=signal_name(killed_by) if killed_by else None,
             core_dumped=bool(status & 0x80),
             rusage=Rusage(user_us / 1e6, system_us / 1e6, max_rss_kib * 1024) if max_rss_kib else None,
         )
 
 
-def _signal_name(number: int) -> str:
+def signal_name(number: int) -> str:
     """SIGKILL for 9, SIGRTMIN+3 for 37; SIG33 where it has no name."""
     try:
         return signal.Signals(number).name

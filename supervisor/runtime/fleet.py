@@ -68,6 +68,7 @@ class FleetRuntime(Roster):
             instance = self.instances[name]
             instance.save()
             self.services.nursery.start_soon(instance.run_timer)
+            instance.standby.follow()
             fresh = instance.name not in taken or instance.status.stopped_by == SHUTDOWN
             if fresh and instance.worker.autostart:
                 instance.handle(Start("daemon"))
@@ -89,6 +90,8 @@ class FleetRuntime(Roster):
         self.wake()
         async with self._reload.under_way:  # one under way ends first, and starts nothing more
             await self._stop_all.run(self._notifier)
+        for instance in self.instances.values():
+            await instance.standby.gone()
         for instance in self.instances.values():
             instance.output.close()
         return [name for name, one in self.instances.items() if one.status.state is State.UNKILLABLE]
@@ -116,7 +119,8 @@ class FleetRuntime(Roster):
             instance.handle(Start(by))
 
         await self._for_each(self.order.with_requirements(one.name for one in self.select(names)), begin)
-        await trio.lowlevel.checkpoint()
+        for _ in range(2):  # rounds of the event loop: who asked hears after the launches have been asked for
+            await trio.lowlevel.checkpoint()
 
     async def _for_each(self, names: Iterable[str], do: Callable[[Instance], None]) -> None:
         """Others have their turn in between; who was removed meanwhile is left out."""
@@ -194,7 +198,7 @@ class FleetRuntime(Roster):
         """Compile the plan of an instance's next launch. UnknownName, PlanError."""
         (instance, *_) = self.select([name])
         worker = instance.next_worker or instance.worker
-        return compile_plan(worker, instance.index, self.services.facts)
+        return compile_plan(worker, instance.index, self.services.facts, standby=worker.restart.standby)
 
     async def reexec(self, client: Callable[[], int]) -> None:
         """Have the daemon become the program that is installed now. CannotReexecError, ConfigError: it did not."""

@@ -20,6 +20,7 @@ def samples(instances: Iterable[Instance]) -> list[InstanceSample]:
             uptime_s=one.uptime_s,
             cgroup=one.cgroup_path,
             pid=one.pid,
+            standby=one.next_sandbox == "ready" if one.worker.restart.standby else None,
             healthy=one.health.state == "healthy" if one.health and one.health.state != "starting" else None,
         )
         for one in instances

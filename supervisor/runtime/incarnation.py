@@ -3,6 +3,8 @@
 import errno
 import os
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -32,6 +34,7 @@ from supervisor.spec.forms import signal_number
 from supervisor.spec.records import ExitRecord, PhaseRecord
 
 if TYPE_CHECKING:
+    from supervisor.runtime.ahead import Ahead
     from supervisor.runtime.instance import Instance
 
 KEEPER_TRIES = 3
@@ -40,8 +43,10 @@ KEEPER_TRIES = 3
 class Incarnation:
     """`web-0#17`."""
 
-    def __init__(self, instance: "Instance", number: int) -> None:
+    def __init__(self, instance: "Instance", number: int, ahead: "Ahead | None" = None) -> None:
+        """ahead: it is built before its time."""
         self.instance = instance
+        self._ahead = ahead
         self.number = number
         self.child: Child | None = None
         self._own_pid_namespace = instance.worker.namespaces.pid is True
@@ -52,6 +57,7 @@ class Incarnation:
         self._network_failed: str | None = None  # why
         self._figures = Figures()  # of its cgroup, once it has ended
         self._plan: Plan | None = None  # as launched, by this daemon
+        self.asked_to_stop = False  # the signal was sent
         self._doomed = False  # killed before there was anything to kill
         self._waiting = trio.CancelScope()  # for a launch slot
         self._notify = IncarnationNotify(instance, number)
@@ -91,24 +97,31 @@ class Incarnation:
         """Launch, watch, tell. The events of the end always come, whatever happens before."""
         services = self.instance.services
         with self._waiting:
-            await services.slots.acquire_on_behalf_of(self)
+            if self._ahead is not None:
+                await services.slots.acquire_when_idle(self)
+            else:
+                await services.slots.acquire_on_behalf_of(self)
         slot = trio.Event()  # set when the slot was given back
         if self._doomed:
             if not self._waiting.cancelled_caught:
                 services.slots.release_on_behalf_of(self)
+            if self._ahead is not None:
+                return
             self._tell_exit(ExitRecord(self.number, "interrupted", time.time()), None)
             return
         try:
             await self._launch_and_watch(slot)
         finally:
-            if not slot.is_set():
-                services.slots.release_on_behalf_of(self)
+            self._give_back(slot)
 
     async def _launch_and_watch(self, slot: trio.Event) -> None:
         instance, services = self.instance, self.instance.services
-        instance.output.begin(self.number)
+        if self._ahead is None:
+            await instance.standby.gone()  # it may bear this one's number
+            instance.output.begin(self.number)
         try:
-            plan = self._plan = compile_plan(instance.worker, instance.index, services.facts)
+            standby = self._ahead is not None
+            plan = self._plan = compile_plan(instance.worker, instance.index, services.facts, standby=standby)
         except PlanError as error:
             record = SetupRecord(no_plan(instance.name, error), self.number, services.facts)
             self._on_phase(record.fail_plan(error))
@@ -122,25 +135,57 @@ class Incarnation:
         async with trio.open_nursery() as readers:
             self._network = Network(instance.worker, instance.index, services.facts, readers, self)
             order.needs["network"] = self._network.attach
+            if self._ahead is not None:
+                order.on_hold = partial(self._hold, self._ahead, slot)
             record = await self._try_keepers(order, writers)
-            services.slots.release_on_behalf_of(self)
-            slot.set()
-            ends = read_output(kept[0], kept[1], instance.output, readers)
-            if record.failure is None and record.handed_over_ns is not None:
-                self._handed_over(record)
-                self._outlive_keepers(readers, kept)
-                self._notify.listen(readers, self.pid)
-                status = await self._watch()
-                await drained(ends)
-                await self._exited(status)
-            else:
-                failed_status = await self._watch() if self.child is not None else None
-                await self._network.end()
-                await self._leave_cgroup()
-                await drained(ends)
-                self._tell_failure(record, failed_status)
+            self._give_back(slot)
+            if await self._has_begun(record):
+                ends = read_output(kept[0], kept[1], instance.output, readers)
+                if record.failure is None and record.handed_over_ns is not None:
+                    self._handed_over(record)
+                    self._outlive_keepers(readers, kept)
+                    self._notify.listen(readers, self.pid)
+                    status = await self._watch(tell=True)
+                    await drained(ends)
+                    await self._exited(status)
+                else:
+                    failed_status = await self._watch() if self.child is not None else None
+                    await self._network.end()
+                    await self._leave_cgroup()
+                    await drained(ends)
+                    self._tell_failure(record, failed_status)
             readers.cancel_scope.cancel()
         await self._let_go(kept)
+
+    async def _has_begun(self, record: SetupRecord) -> bool:
+        """Whether it is an incarnation, or was a standby that is over."""
+        if self._ahead is None:
+            return True
+        if await self._ahead.begun():
+            self.instance.output.begin(self.number)
+            return True
+        self._ahead.unused(record)
+        if self.child is not None:
+            self.kill()
+            await self.child.ended()
+        if self._network is not None:
+            await self._network.end()
+        await self._leave_cgroup()
+        return False
+
+    def _give_back(self, slot: trio.Event) -> None:
+        if not slot.is_set():
+            slot.set()
+            self.instance.services.slots.release_on_behalf_of(self)
+
+    def _hold(self, ahead: "Ahead", slot: trio.Event, go: Callable[[], None], record: SetupRecord) -> None:
+        self._give_back(slot)
+        ahead.hold(go, record)
+
+    def told(self) -> None:
+        """Of one that was built ahead: what came before it was told, and it may tell of itself."""
+        if self._ahead is not None:
+            self._ahead.tell()
 
     def _open_descriptors(self, plan: Plan) -> tuple[list[int], list[int]] | None:
         """Our ends of its pipes and its notify socket, and its ends of the pipes. None: the failure was told."""
@@ -164,7 +209,7 @@ class Incarnation:
         return LaunchOrder(
             plan=plan,
             incarnation=self.number,
-            stop=(signal_number(worker.stop.signal), worker.stop.grace_s),
+            stop=self._stop_rule(),
             stdio=(null_fd, writers[0], writers[1]),
             keep=kept,
             timeout_s=worker.setup_timeout_s,
@@ -201,7 +246,7 @@ class Incarnation:
                     if self.child is not None:
                         self.child.close()
                         self.child = None
-                if self._doomed:
+                if self._doomed or self._ahead is not None:  # the next standby will be of the next keeper
                     break
             if record is None:
                 record = SetupRecord(order.plan, self.number, services.facts)
@@ -218,7 +263,8 @@ class Incarnation:
             self.kill()
 
     def _on_phase(self, phase: PhaseRecord) -> None:
-        self._events.phase(phase, doomed=self._doomed)
+        ahead = self._ahead is not None and not self._ahead.has_gone
+        self._events.phase(phase, doomed=self._doomed, ahead=ahead)
 
     def _handed_over(self, record: SetupRecord) -> None:
         self.started_at, self.exec_at = time.time(), (record.handed_over_ns or 0) / 1e9
@@ -227,6 +273,9 @@ class Incarnation:
         self.instance.keep_history()  # the next daemon can explain this launch, and gives its number to no other
 
     def _tell_failure(self, record: SetupRecord, status: ExitStatus | None) -> None:
+        if self._ahead is not None and not self._ahead.has_gone:
+            self._ahead.unused(record)
+            return
         self._conclude(record)
         tail = self.instance.output.tail("stderr")
         self._tell_exit(exit_record.failed_launch(record, tail, doomed=self._doomed), status)
@@ -272,7 +321,7 @@ class Incarnation:
             else:
                 self._outlive_keepers(readers, held.kept)
                 self._notify.listen(readers, self.pid)
-            status = await self._watch()
+            status = await self._watch(tell=not interrupted)
             await drained(ends)
             if interrupted:
                 self._tell_exit(ExitRecord(self.number, "interrupted", time.time()), status)
@@ -285,14 +334,23 @@ class Incarnation:
 
     def _outlive_keepers(self, nursery: trio.Nursery, kept: list[int]) -> None:
         if self.child is not None and self.child.report >= 0:
-            stop = self.instance.worker.stop
-            rule = (signal_number(stop.signal), stop.grace_s)
-            nursery.start_soon(outlive, self.child, kept, rule, self.instance.services.keepers)
+            nursery.start_soon(outlive, self.child, kept, self._stop_rule, self.instance.services.keepers)
 
-    async def _watch(self) -> ExitStatus | None:
+    def _stop_rule(self) -> tuple[int, float]:
+        stop = self.instance.worker.stop
+        return signal_number(stop.signal), stop.grace_s
+
+    async def _watch(self, *, tell: bool = False) -> ExitStatus | None:
+        """Wait for its end. tell: a standby is to go on at once, before all else that is to be done about an exit."""
         if self.child is None:
             raise RuntimeError("nothing to watch")
+        await trio.lowlevel.wait_readable(self.child.pidfd)
+        self.instance.standby.look()  # while the keeper reaps
         status = await self.child.ended()
+        if tell and self._own_pid_namespace and self.instance.standby.mark == "ready":  # its whole tree is gone
+            self.instance.decide(
+                exit_record.at_once(self.number, status, self.exec_at, self._network_failed, self.cgroup)
+            )
         await self.instance.services.turns.take()
         self.instance.output.hurry()
         if self._network is not None:

@@ -23,14 +23,16 @@ class IncarnationEvents:
             event, level, worker=worker, instance=name, incarnation=self._number, **fields
         )
 
-    def phase(self, phase: PhaseRecord, *, doomed: bool) -> None:
-        """setup.phase. doomed: it was killed, and is to fail."""
+    def phase(self, phase: PhaseRecord, *, doomed: bool, ahead: bool = False) -> None:
+        """setup.phase. doomed: it was killed, and is to fail. ahead: of a standby, whose failure harms nobody."""
         level = "debug"
         if phase.outcome in ("failed", "pending"):
-            level = "info" if doomed else "error"
+            level = "info" if doomed else "warning" if ahead else "error"
         elif self._verbose:
             level = "info"
         optional = {key: value for key in ("errno", "syscall", "message", "hint") if (value := getattr(phase, key))}
+        if ahead:
+            optional["standby"] = True
         self.publish(
             "setup.phase",
             level,

@@ -10,6 +10,7 @@ from supervisor.runtime.incarnation import Incarnation
 from supervisor.runtime.monitor import Monitor
 from supervisor.runtime.output import OutputWriter
 from supervisor.runtime.pausing import Pausing
+from supervisor.runtime.standby import Mark, Standby
 from supervisor.spec.records import ExitRecord, LaunchRecord, Usual
 
 
@@ -22,6 +23,7 @@ class InstanceView:
     output: OutputWriter
     monitor: Monitor
     pausing: Pausing
+    standby: Standby
     leaving: bool
 
     @property
@@ -85,6 +87,11 @@ class InstanceView:
     def paused(self) -> bool:
         """Whether its processes are frozen."""
         return self.pausing.since is not None
+
+    @property
+    def next_sandbox(self) -> Mark | None:
+        """Of the next incarnation, built ahead."""
+        return self.standby.mark
 
     @property
     def is_up(self) -> bool:

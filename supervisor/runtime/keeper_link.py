@@ -1,4 +1,4 @@
-"""What the daemon asks of a keeper, and what it hears. The protocol is described in nsinit/keeper.py."""
+"""What the daemon asks of a keeper, and what it hears. The protocol is described in nsinit/messages.py."""
 
 import errno
 import os

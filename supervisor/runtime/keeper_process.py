@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 import supervisor
+from supervisor.runtime.cgroup_tree import SCOPE
 
 PACKAGE_PARENT = os.path.dirname(os.path.dirname(os.path.abspath(supervisor.__file__)))
 ENTRY = os.path.join(PACKAGE_PARENT, "supervisor", "nsinit", "__main__.py")
@@ -23,6 +24,14 @@ def own_service(place: str = "/proc/self/cgroup") -> str | None:
     # systemd's own hierarchy: cgroup v2's, or in a hybrid set-up the one of that name.
     names = [path.rpartition("/")[2] for _, kind, path in paths if kind in {"", "name=systemd"}]
     return next((name for name in names if name.endswith(".service")), None)
+
+
+def scope_unit() -> str:
+    """A name that no scope has: one whose keeper has died is there as long as workers are in it.
+
+    A daemon that re-executes itself keeps its number and loses its counts, so that they do not do.
+    """
+    return f"{SCOPE}{os.getpid()}-{os.urandom(4).hex()}.scope"
 
 
 def scope_command(environ: Mapping[str, str], uid: int, unit: str) -> list[str]:

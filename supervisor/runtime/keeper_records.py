@@ -17,6 +17,7 @@ from supervisor.runtime import keeper_process
 
 PREFIX = "keeper-"
 SOCKET = ".sock"
+LONGEST_BYTES = 65536
 
 
 class Known(msgspec.Struct):
@@ -37,8 +38,12 @@ class Record:
 
     def read(self) -> None:
         """Look what it says."""
-        with suppress(OSError, msgspec.DecodeError), open(self.path, "rb") as file:
-            self.known = msgspec.json.decode(file.read(), type=Known)
+        with suppress(OSError, msgspec.DecodeError):
+            fd = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # whatever it is, it holds nothing up
+            try:
+                self.known = msgspec.json.decode(os.read(fd, LONGEST_BYTES), type=Known)
+            finally:
+                os.close(fd)
 
     def write(self, pid: int, cgroup: str) -> None:
         """Say whose it is, if it can be written: the lock alone would only tell that there is one."""

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import stat
 from collections.abc import Iterable
 
 from supervisor.runtime import keeper_process
@@ -21,26 +22,36 @@ def search(path: str, records: Iterable[Record]) -> tuple[list[tuple[KeeperLink,
         try:
             connection = keeper_process.connect(place)
         except OSError as error:
+            if not _is_socket(place):  # somebody else's file: no keeper listens there
+                continue
             raise KeeperGoneError(f"cannot connect to {place}: {error.strerror or error}") from None
         if connection is not None:
             _take(KeeperLink(connection), by_pid)
     lost: list[int] = []
     of_pid: dict[int, Record] = {}
     for record in records:
-        if not record.is_held() or record.known is None:
+        if not record.is_held():
             continue
-        of_pid[record.known.pid] = record
-        if record.known.pid in by_pid:
-            continue
+        if record.known is not None:  # else it could not be written, by a full disk
+            of_pid[record.known.pid] = record
+            if record.known.pid in by_pid:
+                continue
         try:
             connection = record.connect()
         except OSError:
             connection = None
         if connection is not None:
             of_pid[_take(KeeperLink(connection), by_pid)] = record
-        elif record.names_its_keeper():
+        elif record.known is not None and record.names_its_keeper():
             lost.append(record.known.pid)
     return [(link, of_pid.get(pid)) for pid, link in by_pid.items()], lost
+
+
+def _is_socket(path: str) -> bool:
+    try:
+        return stat.S_ISSOCK(os.lstat(path).st_mode)
+    except OSError:
+        return False
 
 
 def _take(link: KeeperLink, by_pid: dict[int, KeeperLink]) -> int:

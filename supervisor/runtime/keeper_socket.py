@@ -38,19 +38,24 @@ class KeeperSocket:
     async def send(self, message: bytes, fds: list[int]) -> None:
         """Send one message with descriptors, which stay the caller's. KeeperGoneError; Refused where it lives."""
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack(f"{len(fds)}i", *fds))] if fds else []
+        if not self._sending.locked() and self._send(message, rights):  # at once: a launch waits for nobody's turn
+            return
         async with self._sending:
-            while True:
-                try:
-                    self._socket.sendmsg([message], rights, socket.MSG_NOSIGNAL)
-                except BlockingIOError:
-                    await self._wait(trio.lowlevel.wait_writable)
-                except OSError as error:
-                    if error.errno in GONE:
-                        raise KeeperGoneError(str(error)) from None
-                    number = error.errno or errno.EIO  # ETOOMANYREFS, ENOBUFS, EMSGSIZE: it lives
-                    raise Refused(0, time.monotonic_ns(), number, "sendmsg", os.strerror(number)) from None
-                else:
-                    return
+            while not self._send(message, rights):
+                await self._wait(trio.lowlevel.wait_writable)
+
+    def _send(self, message: bytes, rights: list[tuple[int, int, bytes]]) -> bool:
+        """Say whether there was room for it."""
+        try:
+            self._socket.sendmsg([message], rights, socket.MSG_NOSIGNAL)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if error.errno in GONE:
+                raise KeeperGoneError(str(error)) from None
+            number = error.errno or errno.EIO  # ETOOMANYREFS, ENOBUFS, EMSGSIZE: it lives
+            raise Refused(0, time.monotonic_ns(), number, "sendmsg", os.strerror(number)) from None
+        return True
 
     async def receive(self) -> tuple[list[str], list[int]]:
         """One message and its descriptors. KeeperGoneError."""

@@ -1,28 +1,24 @@
 """Which keeper serves new launches: the one found alive, one started now, or its replacement; and which ones drain."""
 
 import os
-import signal
-import subprocess
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 
 import trio
 
 from supervisor import __version__
 from supervisor.runtime import cgroup_tree, keeper_process, keeper_records
 from supervisor.runtime.cgroup import Cgroup
-from supervisor.runtime.keeper_end import end_keeper
-from supervisor.runtime.keeper_errors import AdoptionError, KeeperGoneError, ProtocolError
+from supervisor.runtime.keeper_errors import KeeperGoneError
 from supervisor.runtime.keeper_greeting import HeldWorker
 from supervisor.runtime.keeper_link import KeeperLink
 from supervisor.runtime.keeper_records import Record
-from supervisor.runtime.keeper_search import search
+from supervisor.runtime.keeper_start import KeeperStart
+from supervisor.runtime.keeper_takeover import take_over
+from supervisor.runtime.presence import until_missing
 from supervisor.telemetry.bus import EventBus
 from supervisor.wire import PROTOCOL
 
-STARTS = 3  # in a row, before a launch is told that no keeper will live
-GREET_TIMEOUT_S = 15.0
-SOCKET_CHECK_S = 3.0  # between two looks whether the socket's file is still there
 REPLACE_DELAY_S = 1.0  # unless a launch is waiting for it
 
 
@@ -37,7 +33,6 @@ class Keepers:
     ) -> None:
         """path: of the keeper's socket. records: the directory of theirs; "" for none."""
         self.path = path
-        self._environ = environ
         self._adopt_timeout_s = adopt_timeout_s
         self._bus = bus
         self._records = records
@@ -45,13 +40,13 @@ class Keepers:
         self._link: KeeperLink | None = None
         self._mourned: KeeperLink | None = None  # its death was told
         self._draining: dict[KeeperLink, Record | None] = {}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._starts = KeeperStart(path, environ, bus, records)
         self._lock = trio.Lock()
         self._nursery: trio.Nursery | None = None
         self._guard = trio.CancelScope()  # of what sees that the socket stays there
-        self._started = 0
         self._leaving = False
         self.adopted = False  # whether there is one of an earlier daemon
+        self.undying: list[Cgroup] = []  # what a keeper that is gone has left, was killed, and did not die
         self._state_fd = -1
         self.cgroups = cgroup_tree.NO_TREE  # of the keeper that serves new launches
         self._trees: list[cgroup_tree.CgroupTree] = []  # of others, living or dead, where workers may have theirs
@@ -80,15 +75,10 @@ class Keepers:
     async def open(self, nursery: trio.Nursery) -> tuple[KeeperLink, list[HeldWorker], int]:
         """Connect to those that live, or start one: its link, the workers they all hold, the state memfd or -1."""
         self._nursery = nursery
-        records = keeper_records.find(self._records) if self._records else []
-        found, lost = search(self.path, records)
-        for pid in lost:
-            self._bus.publish("keeper.died", "warning", pid=pid, error="it cannot be reached and was killed")
-            await end_keeper(pid, self._bus, tell=True)
-        greeted = [one for one in [await self._greet(*pair) for pair in found] if one is not None]
-        held = [worker for _, _, workers, _ in greeted for worker in workers]
-        self._sweep(greeted, records, {worker.name for worker in held})
-        greeted.sort(key=lambda one: keeper_records.started(one[0].pid))
+        greeted, self._trees = await take_over(self.path, self._records, self._bus)
+        held = [worker for one in greeted for worker in one.workers]
+        names = {worker.name for worker in held}
+        self.undying = [cgroup for tree in self._trees for cgroup in tree.alive(names)]
         state_fd = -1
         for link, record, workers, fd in greeted:
             if fd >= 0:  # all of them hold the same; the youngest's it is, should an old one hold another
@@ -105,46 +95,8 @@ class Keepers:
         nursery.start_soon(self._stay_reachable)
         return link, held, state_fd
 
-    async def _greet(
-        self, link: KeeperLink, record: Record | None
-    ) -> "tuple[KeeperLink, Record | None, list[HeldWorker], int] | None":
-        try:
-            with trio.fail_after(GREET_TIMEOUT_S):
-                held, state_fd = await link.greet()
-        except AdoptionError:
-            link.close()
-            raise
-        except (KeeperGoneError, trio.TooSlowError) as error:
-            pid = link.peer_pid()
-            link.close()
-            await end_keeper(pid, self._bus, tell=isinstance(error, ProtocolError))
-            self._bus.publish("keeper.died", "warning", error=str(error) or "it does not answer and was killed")
-            return None
-        return link, record, held, state_fd
-
     def _is_ours(self, link: KeeperLink) -> bool:
         return (link.protocol, link.version) == (PROTOCOL, __version__)
-
-    def _sweep(
-        self,
-        greeted: "list[tuple[KeeperLink, Record | None, list[HeldWorker], int]]",
-        records: list[Record],
-        held: set[str],
-    ) -> None:
-        """End what no keeper holds, in the cgroups of the living and of the dead: it cannot be adopted any more."""
-        for link, _, _, _ in greeted:
-            cgroup_tree.prepare(link.pid).sweep(held)
-        for record in records:
-            if record.is_held():
-                continue
-            if record.known is not None and record.known.cgroup:
-                tree = cgroup_tree.of_dead(record.known.cgroup)
-                for name in tree.end(held):
-                    self._bus.publish("worker.stray", "warning", name=name, pid=0)
-                if not tree.is_empty():
-                    self._trees.append(tree)
-                    continue
-            record.remove()
 
     async def _drain(self, link: KeeperLink, record: Record | None) -> None:
         """Have it leave when its last worker has: it was started by another version."""
@@ -181,6 +133,8 @@ class Keepers:
 
     async def current(self) -> KeeperLink:
         """Get the keeper for a launch; a dead one is replaced. KeeperGoneError where none will live."""
+        if self._link is not None and not self._link.gone.is_set() and not self._lock.locked():
+            return self._link
         async with self._lock:
             if self._link is not None and not self._link.gone.is_set():
                 return self._link
@@ -188,7 +142,7 @@ class Keepers:
                 raise KeeperGoneError("the daemon leaves, and so did the keeper")
             if self._link is not self._mourned:
                 self._mourned = self._link
-                self._bus.publish("keeper.died", "error", pid=self.pid, error=self._reap())
+                self._bus.publish("keeper.died", "error", pid=self.pid, error=self._starts.reap(self.pid))
             link = await self._start()
             self._bus.publish("keeper.replaced", "warning", pid=link.pid)
             return link
@@ -213,22 +167,26 @@ class Keepers:
         told = ""
         with self._guard:
             while True:
-                await trio.sleep(SOCKET_CHECK_S)
+                await until_missing(self.path, lambda: keeper_process.is_there(self.path))
+                error = ""
                 async with self._lock:
                     link = self._link
-                    if link is None or link.gone.is_set() or keeper_process.is_there(self.path):
-                        continue
-                    try:
-                        os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
-                        with keeper_process.listen(self.path) as listening:
-                            await link.listen(listening.fileno())
-                    except OSError as error:
-                        if str(error) != told:
-                            self._bus.publish("keeper.unreachable", "error", path=self.path, error=str(error))
-                        told = str(error)
-                    else:
-                        told = ""
-                        self._bus.publish("keeper.restored", "warning", path=self.path)
+                    if link is not None and not link.gone.is_set() and not keeper_process.is_there(self.path):
+                        error = await self._remake_socket(link)
+                if error and error != told:
+                    self._bus.publish("keeper.unreachable", "error", path=self.path, error=error)
+                told = error
+
+    async def _remake_socket(self, link: KeeperLink) -> str:
+        """Have the keeper listen there again: why it cannot, or ""."""
+        try:
+            os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
+            with keeper_process.listen(self.path) as listening:
+                await link.listen(listening.fileno())
+        except OSError as error:
+            return str(error)
+        self._bus.publish("keeper.restored", "warning", path=self.path)
+        return ""
 
     async def dismiss(self, timeout_s: float = 5.0) -> None:
         """Let the keepers leave, now that they have no workers, and wait for them."""
@@ -254,91 +212,18 @@ class Keepers:
             await link.gone.wait()
         link.close()
         if link is self._link:
-            self._reap()
+            self._starts.reap(self.pid)
         if link.gone.is_set():
             self._bury(record, tree, link.pid)
 
     # -- a new one --------------------------------------------------------------------------------------------------
 
     async def _start(self) -> KeeperLink:
-        failure = ""
-        for _ in range(STARTS):
-            self._started += 1
-            unit = f"nsvisor-workers-{os.getpid()}-{self._started}.scope"
-            wrapper = keeper_process.scope_command(self._environ, os.geteuid(), unit)
-            try:
-                link = await self._start_with(wrapper)
-            except KeeperGoneError as error:
-                failure = str(error)
-                if wrapper:
-                    self._bus.publish("keeper.scope_failed", "warning", unit=unit, error=failure)
-                    try:
-                        link = await self._start_with([])
-                    except KeeperGoneError as again:
-                        failure = str(again)
-                        continue
-                else:
-                    continue
-            self._bus.publish("keeper.started", pid=link.pid, scope=unit if wrapper else "")
-            if self._state_fd >= 0:
-                await link.hold_state(self._state_fd)
-            return link
-        raise KeeperGoneError(f"no keeper can be started: {failure}")
-
-    async def _start_with(self, wrapper: list[str]) -> KeeperLink:
-        self._reap()
-        record: Record | None = None
-        try:
-            with ExitStack() as opened:
-                self._put_aside()
-                listening = [opened.enter_context(keeper_process.listen(self.path))]
-                record, lock = self._make_record(opened)
-                if record is not None:
-                    with suppress(OSError):  # a file system without sockets: the other path is all there is
-                        listening.append(opened.enter_context(record.listen()))
-                self._process = keeper_process.start_keeper(
-                    self._environ,
-                    wrapper,
-                    listeners=[one.fileno() for one in listening],
-                    adopt_timeout_s=self._adopt_timeout_s,
-                    lock=lock,
-                )
-                if record is not None:
-                    record.write(self._process.pid, "")
-                connection = keeper_process.connect(self.path)
-        except OSError as error:
-            self._kill(record)
-            raise KeeperGoneError(f"cannot start it: {error}") from None
-        if connection is None:
-            self._kill(record)
-            raise KeeperGoneError("its socket refuses connections")
-        link = KeeperLink(connection)
-        try:
-            with trio.fail_after(GREET_TIMEOUT_S):
-                await link.greet()
-        except KeeperGoneError:
-            link.close()
-            how = self._reap()
-            self._kill(record)
-            raise KeeperGoneError(f"it died at once ({how}); its words are on standard error") from None
-        except trio.TooSlowError:
-            link.close()
-            self._kill(record)
-            raise KeeperGoneError(f"it did not answer within {GREET_TIMEOUT_S:g} s and was killed") from None
+        link, record = await self._starts.start(self._adopt_timeout_s, self._put_aside)
         self._use(link, record)
+        if self._state_fd >= 0:
+            await link.hold_state(self._state_fd)
         return link
-
-    def _make_record(self, opened: ExitStack) -> tuple[Record | None, int]:
-        """None and -1 where the state directory takes none: told, for a lost runtime directory costs more then."""
-        if not self._records:
-            return None, -1
-        try:
-            record, lock = keeper_records.make(self._records)
-        except OSError as error:
-            self._bus.publish("keeper.unrecorded", "error", error=str(error))
-            return None, -1
-        opened.callback(os.close, lock)
-        return record, lock
 
     def _put_aside(self) -> None:
         """Keep the socket of one that drains: the next daemon looks for it beside the new one's."""
@@ -350,14 +235,6 @@ class Keepers:
                 if keeper_process.peer_pid(other) == link.pid:
                     os.rename(self.path, keeper_process.aside(self.path, link.pid))
                     return
-
-    def _kill(self, record: Record | None) -> None:
-        """Be rid of a keeper that never served."""
-        if self._process is not None:
-            self._process.kill()
-            self._reap()
-        if record is not None:
-            record.remove()
 
     def _use(self, link: KeeperLink, record: Record | None) -> None:
         if self._nursery is None:
@@ -379,16 +256,3 @@ class Keepers:
         await trio.sleep(REPLACE_DELAY_S)
         with suppress(KeeperGoneError):  # the next launch tries again, and is told
             await self.current()
-
-    def _reap(self) -> str:
-        """Reap a keeper of ours that has ended: how it did."""
-        if self._process is None:
-            with suppress(ChildProcessError):  # by a program, perhaps, that this process was before
-                os.waitpid(self.pid, os.WNOHANG)
-            return "it was not started by this daemon"
-        try:
-            code = self._process.wait(timeout=1.0)
-        except subprocess.TimeoutExpired:
-            return "it still runs"
-        self._process = None
-        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

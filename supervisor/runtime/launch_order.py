@@ -6,6 +6,7 @@ import msgspec
 
 from supervisor.runtime.cgroup import Cgroup
 from supervisor.runtime.child import Child
+from supervisor.runtime.setup_record import SetupRecord
 from supervisor.sandbox.plan import Plan
 from supervisor.spec.records import PhaseRecord
 
@@ -29,6 +30,8 @@ class LaunchOrder(msgspec.Struct):
     on_phase: OnPhase
     on_child: Callable[[Child], None]  # as soon as it is known, which is before it does anything
     on_terminal: OnTerminal | None = None  # takes the pty's master
+    # It is built and waits for its turn (standby.wait): takes what lets it go on, and the record so far.
+    on_hold: Callable[[Callable[[], None], SetupRecord], None] | None = None
     needs: dict[str, Answer] = msgspec.field(default_factory=dict)  # beside idmap, terminal and hold
     cgroup_fd: int = -1  # the directory of the cgroup to be born in; the caller's still
     cgroup: Cgroup | None = None  # instead: to be made first, as the plan's cgroup.create says; the caller removes it

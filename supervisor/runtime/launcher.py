@@ -100,7 +100,7 @@ async def _launch(
         ours.setblocking(False)
         try:
             with trio.move_on_after(order.timeout_s) as scope:
-                await build(ours, record, order, child, facts, plan)
+                await build(ours, record, order, child, facts, plan, scope)
             if scope.cancelled_caught:
                 text = f"the set-up time-out of {order.timeout_s:g} s is over"
                 stopped(plan, record, order.on_phase, SETUP_TIMEOUT, text)

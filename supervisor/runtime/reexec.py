@@ -115,6 +115,7 @@ class Reexec:
         slots = fleet.services.slots
         total, slots.total_tokens = slots.total_tokens, 0  # no set-up begins
         try:
+            await self._let_standbys_go()
             await self._settle()
             for door in self._doors:
                 await door.shut()
@@ -124,9 +125,19 @@ class Reexec:
             slots.total_tokens = total
             for instance in fleet.instances.values():
                 instance.output.go_on()
+                instance.standby.reopen()
             for door in self._doors:
                 door.reopen()
             self._notifier.ready()
+
+    async def _let_standbys_go(self) -> None:
+        """They are bound to this program by their channels; the next one builds its own."""
+        instances = self._fleet.instances.values()
+        for instance in instances:
+            instance.standby.shut()
+        with trio.move_on_after(SETTLE_S):
+            for instance in list(instances):
+                await instance.standby.gone()
 
     def _refuse_if_stopping(self) -> None:
         if self._fleet.stopping or self._fleet.shutdown_requested.is_set():

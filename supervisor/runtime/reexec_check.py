@@ -12,7 +12,7 @@ import msgspec
 import trio
 
 from supervisor import __version__
-from supervisor.host.open_files import with_room
+from supervisor.host.possible import possible_here
 from supervisor.runtime.handover import FORMAT, VARIABLE
 from supervisor.runtime.keeper_greeting import SPOKEN
 from supervisor.runtime.program import Program
@@ -47,7 +47,7 @@ def look(config: str | None, environ: Mapping[str, str]) -> Verdict:
     """The program's side: read the configuration and the state, change nothing."""
     problems: tuple[Problem, ...] = ()
     try:
-        with_room(load_config(find_config(config, environ, os.geteuid())))
+        possible_here(load_config(find_config(config, environ, os.geteuid())))
     except ConfigError as error:
         problems = error.problems
     return Verdict(__version__, FORMAT, SPOKEN, _state_error(environ.get(STATE_VARIABLE)), problems)

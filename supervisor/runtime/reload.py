@@ -149,6 +149,8 @@ class Reload:
         for instance in roster.add_missing(new):
             roster.services.nursery.start_soon(instance.run_timer)
         self._respec(new, found)
+        for instance in roster.instances.values():
+            instance.standby.review()
         await self._tell_keeper(new, found)
         for name in roster.order.first_to_last(found.added):
             if roster.instances[name].worker.autostart and not roster.stopping:

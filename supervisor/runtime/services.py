@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 import trio
 from msgspec.structs import replace
 
+from supervisor.runtime.host_mounts import HostMounts
 from supervisor.runtime.joins import Pids
 from supervisor.runtime.keepers import Keepers
+from supervisor.runtime.memory_pressure import MemoryPressure
 from supervisor.runtime.slots import Slots
 from supervisor.runtime.state import StateFile
 from supervisor.runtime.turns import Turns
@@ -43,6 +45,8 @@ class Services:
         self.pids = pids
         self.slots = Slots(start_concurrency)
         self.turns = Turns()
+        self.host_mounts = HostMounts()
+        self.pressure = MemoryPressure(nursery)
         self.log_directory = os.path.join(state_directory, "logs")
         self.history_directory = os.path.join(state_directory, "history")
         self._notify_directory = os.path.join(os.path.dirname(keepers.path), "notify")
@@ -82,7 +86,7 @@ class Services:
             "uptime_s": round(record.uptime_s, 3),
             "clean": record.clean,
         }
-        optional = ("code", "signal", "probe", "phase", "errno", "syscall", "hint", "requested_by")
+        optional = ("code", "signal", "or_signal", "probe", "phase", "errno", "syscall", "hint", "requested_by")
         fields |= {key: value for key in optional if (value := getattr(record, key)) is not None}
         if record.core_dumped:
             fields["core_dumped"] = True
@@ -104,3 +108,4 @@ class Services:
         """Let go of the descriptors, and of what the next daemon would go on with."""
         os.close(self.null_fd)
         self.unwritten.close()
+        self.host_mounts.close()

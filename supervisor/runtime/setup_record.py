@@ -10,6 +10,8 @@ from supervisor.sandbox.plan import Plan, Step
 from supervisor.spec.facts import HostFacts
 from supervisor.spec.records import LaunchRecord, PhaseRecord
 
+HOLD = "standby.wait"
+
 
 class SetupRecord:
     """Grows with each frame. Times: CLOCK_MONOTONIC, ns, from when the launch was requested."""
@@ -23,6 +25,8 @@ class SetupRecord:
         self.phases: list[PhaseRecord] = []
         self.handed_over_ns: int | None = None  # when nsinit was about to call execve
         self.failure: PhaseRecord | None = None
+        self._ahead_us: int | None = None  # how long it took up to where a standby waits
+        self._held_ns = 0  # how long that waited: in no duration and no start
 
     def frame(self, tokens: list[str]) -> list[PhaseRecord]:
         """Take a `phases` or an `exec` frame (nsinit/channel.py)."""
@@ -43,7 +47,15 @@ class SetupRecord:
         if outcome == "failed":
             name = errno.errorcode.get(int(number), "") if int(number) else ""
             return self.fail(step, start, int(end), name, syscall, message)
+        if step.phase == HOLD:
+            return self._went_on(step, start, int(end))
         return self._add(step, start, int(end), outcome, message)
+
+    def _went_on(self, step: Step, start: int, end: int) -> PhaseRecord:
+        self._ahead_us = (start - self.requested_ns) // 1000
+        record = self._add(step, start, start, "ok", f"held for {(end - start) / 1e9:.3f} s; all above was done ahead")
+        self._held_ns = end - start
+        return record
 
     def fail(
         self, step: Step, start: int, end: int, errno_name: str, syscall: str, message: str, *, outcome: str = "failed"
@@ -66,7 +78,7 @@ class SetupRecord:
             phase=step.phase,
             detail=step.detail,
             outcome="pending" if outcome == "pending" else "failed",
-            start_us=(start - self.requested_ns) // 1000,
+            start_us=(start - self.requested_ns - self._held_ns) // 1000,
             duration_us=(end - start) // 1000,
             errno=errno_name or None,
             syscall=syscall or None,
@@ -108,9 +120,11 @@ class SetupRecord:
             instance=self.plan.instance,
             incarnation=self.incarnation,
             requested_at=self.requested_at,
-            duration_us=(end - self.requested_ns) // 1000,
+            duration_us=(end - self.requested_ns - self._held_ns) // 1000,
             outcome=outcome,
             phases=tuple(self.phases),
+            ahead_us=self._ahead_us,
+            held_s=self._held_ns / 1e9,
         )
 
     def _add(self, step: Step, start: int, end: int, outcome: str, message: str = "") -> PhaseRecord:
@@ -118,7 +132,7 @@ class SetupRecord:
             phase=step.phase,
             detail=step.detail,
             outcome="skipped" if outcome == "skipped" else "ok",
-            start_us=(start - self.requested_ns) // 1000,
+            start_us=(start - self.requested_ns - self._held_ns) // 1000,
             duration_us=(end - start) // 1000,
             message=message or None,
         )

@@ -16,6 +16,7 @@ class Slots:
         self._total = total
         self._borrowers: set[object] = set()
         self._queue: OrderedDict[object, trio.Event] = OrderedDict()
+        self._patient: OrderedDict[object, trio.Event] = OrderedDict()  # whose turn it is when nobody else has one
 
     @property
     def total_tokens(self) -> int:
@@ -44,16 +45,26 @@ class Slots:
             self._give()
 
     async def acquire_on_behalf_of(self, borrower: object) -> None:
-        """Wait for the turn. Cancelled, it has lost its place, or what it had got already."""
+        """Wait for the turn, if there is to be waited. Cancelled, it has lost its place, or what it had got already."""
         self.enqueue(borrower)
         try:
             given = self._queue.get(borrower)
-            if given is None:
-                await trio.lowlevel.checkpoint()
-            else:
+            if given is not None:  # else it is its turn already: no round of the event loop later
                 await given.wait()
         except trio.Cancelled:
             self._queue.pop(borrower, None)
+            if borrower in self._borrowers:
+                self.release_on_behalf_of(borrower)
+            raise
+
+    async def acquire_when_idle(self, borrower: object) -> None:
+        """Wait until nothing is under way and nobody waits, but for others as patient, one at a time."""
+        given = self._patient[borrower] = trio.Event()
+        self._give()
+        try:
+            await given.wait()
+        except trio.Cancelled:
+            self._patient.pop(borrower, None)
             if borrower in self._borrowers:
                 self.release_on_behalf_of(borrower)
             raise
@@ -66,5 +77,9 @@ class Slots:
     def _give(self) -> None:
         while self._queue and len(self._borrowers) < self._total:
             borrower, given = self._queue.popitem(last=False)
+            self._borrowers.add(borrower)
+            given.set()
+        if self._patient and not self._borrowers and self._total:
+            borrower, given = self._patient.popitem(last=False)
             self._borrowers.add(borrower)
             given.set()

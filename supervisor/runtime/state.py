@@ -36,6 +36,7 @@ class InstanceState(msgspec.Struct, frozen=True, omit_defaults=True):
     started_at: float | None = None  # wall clock
     exec_at: float | None = None  # CLOCK_MONOTONIC
     paused_at: float | None = None  # the same; whether it is paused, its cgroup says
+    asked_to_stop: bool = False  # its stop signal was sent, not only decided on
     health: Health | None = None
     said: Said | None = None
 

@@ -147,7 +147,7 @@ class UnwrittenFile:
 
     def close(self) -> None:
         """An orderly end: there is nothing to go on with."""
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # it is gone, or somebody has put something else there
             os.unlink(self._path)
 
     def _fail(self, error: OSError) -> None:

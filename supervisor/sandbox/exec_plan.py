@@ -35,6 +35,7 @@ def compile_exec(worker: Worker, index: int, facts: HostFacts, command: Command)
         command=command.words,
         env={**own.env, **command.env},
         working_dir=command.working_dir or own.working_dir,
+        init=False,
     )
     joins = _joins(own, f"worker:{name}")
     steps = [

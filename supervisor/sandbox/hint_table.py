@@ -89,6 +89,12 @@ TABLE: dict[str, dict[str, Row]] = {
         "EPERM": _SECCOMP,
     },
     "parent.release": {"EPERM": _SECCOMP},
+    "standby.wait": {
+        "SIGKILL": (
+            "It was killed while it waited for its turn: by the OOM killer, or by hand. Another one is built.",
+            "journalctl -k --grep 'Out of memory'",
+        ),
+    },
     "id.map": {
         "EPERM": (
             "More than one id needs newuidmap and a line in /etc/subuid; gid_map comes only after `setgroups deny`.",
@@ -201,6 +207,9 @@ TABLE: dict[str, dict[str, Row]] = {
         ),
         "EBUSY": ("The new root lies on the old one's file system without a mount between.", "findmnt /"),
         "EPERM": _APPARMOR,
+    },
+    "init.open": {
+        "ENOENT": ("The host's static init is gone since the configuration was read.", remedies.INSTALL_CATATONIT),
     },
     "init.fork": {
         "ENOMEM": ("The pid namespace is dying: its first process was killed.", remedies.READ_KERNEL_LOG),

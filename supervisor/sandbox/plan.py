@@ -9,12 +9,13 @@ from supervisor.sandbox.steps.ids import id_steps
 from supervisor.sandbox.steps.limits import limit_steps, oom_steps
 from supervisor.sandbox.steps.locks import lock_steps, privilege_steps
 from supervisor.sandbox.steps.namespaces import name_steps, namespace_steps
-from supervisor.sandbox.steps.network import network_steps
+from supervisor.sandbox.steps.network import attach_steps, loopback_steps
 from supervisor.sandbox.steps.process import (
     attribute_steps,
     descriptor_step,
     differs_from_init,
     exec_step,
+    init_steps,
     outlives_keeper,
 )
 from supervisor.sandbox.steps.root import root_steps
@@ -64,19 +65,25 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 def compile_plan(
-    worker: Worker, index: int | None, facts: HostFacts, *, terminal: bool = False, passed: tuple[int, ...] = ()
+    worker: Worker,
+    index: int | None,
+    facts: HostFacts,
+    *,
+    terminal: bool = False,
+    passed: tuple[int, ...] = (),
+    standby: bool = False,
 ) -> Plan:
     """Compile the plan of one instance. PlanError where the ids asked for cannot be had on this host.
 
     index: None for the only one, whose texts are as they stand. passed: descriptors of who launches it that the
-    workload gets under their numbers.
+    workload gets under their numbers. standby: it is built ahead, and waits before its command.
     """
     name = instance_name(worker, index or 0)
     worker = with_notify(worker if index is None else for_instance(worker, index), name, facts)
     identity = identify(worker, facts)
     joins = joined(worker)
     spaces = worker.namespaces
-    forks = worker.init and (bool(passed) or differs_from_init(worker, terminal=terminal))
+    forks = worker.init is True and (bool(passed) or differs_from_init(worker, terminal=terminal))
     steps = [
         *cgroup_steps(worker, facts),
         *(
@@ -88,18 +95,22 @@ def compile_plan(
         *id_steps(identity),
         *oom_steps(worker),
         *namespace_steps(worker),
-        *network_steps(worker, name, facts),
-        *name_steps(worker, name),
-        *root_steps(worker, facts),
+        *loopback_steps(worker),
+        *root_steps(
+            worker,
+            facts,
+            own=[*attach_steps(worker, name, facts), *name_steps(worker, name), *init_steps(worker, facts)],
+        ),
         *workload_steps(
             worker,
             identity,
             facts,
             terminal=terminal,
             forks=forks,
-            stays=worker.init and not forks,
+            stays=worker.init is True and not forks,
             passed=passed,
             released=outlives_keeper(worker, facts),
+            standby=standby,
         ),
     ]
     return Plan(
@@ -123,6 +134,7 @@ def workload_steps(
     stays: bool,
     passed: tuple[int, ...] = (),
     released: bool = False,
+    standby: bool = False,
 ) -> list[Step]:
     """From inside the sandbox on: what the workload is made of, and a command executed beside it too."""
     return [
@@ -134,7 +146,7 @@ def workload_steps(
         *([Step("parent.release")] if released else []),
         descriptor_step(worker, passed),
         *attribute_steps(worker),
-        *lock_steps(worker, facts),
+        *lock_steps(worker, facts, standby=standby),
         exec_step(worker, facts, stays=stays),
     ]
 

@@ -173,8 +173,6 @@ class Converter:
         return values
 
     def _leaf(self, leaf: Leaf, value: Any, path: Path, known_as: tuple[str, ...]) -> Any:
-        if unsupported.value(known_as, value):
-            return self._bad(path, NOT_YET, value, leaf.allowed)
         if isinstance(value, str) and "{index}" in value and not _is_indexed(known_as):
             allowed = "only in command, env, publish, source, rootfs.path, and upper and work of overlays"
             return self._bad(path, "{index} is not replaced here", value, allowed)

@@ -33,10 +33,11 @@ class Descriptors(NamedTuple):
 def of_instance(worker: Worker) -> Descriptors:
     """Of one instance that is up: at most.
 
-    In the daemon: its pidfd, the reading ends of two output pipes, its log. In the keeper: the same without the log,
-    and the pipe by which PID 1 reports. More for sd_notify, probes in its network, pasta and the locks of overlays.
+    In the daemon: its pidfd, the reading ends of two output pipes, its log, and the pipe by which PID 1 reports where
+    it may outlive the keeper. In the keeper: the same without the log. More for sd_notify, probes in its network, pasta
+    and the locks of overlays.
     """
-    daemon, keeper = 3 + (worker.log.sink != "null"), 4
+    daemon, keeper = 3 + (worker.log.sink != "null") + (worker.namespaces.pid is True), 4
     if notify_variables(worker) is not None:
         daemon, keeper = daemon + 1, keeper + 1
     if {worker.ready.kind, worker.health.kind} & {"tcp", "http"}:
@@ -44,6 +45,8 @@ def of_instance(worker: Worker) -> Descriptors:
     if worker.network.mode in OUTWARD:
         daemon, keeper = daemon + 2, keeper + 3  # pasta's pidfd and what it says
     keeper += sum(overlay.upper is not None for _, overlay in overlays(worker))
+    if worker.restart.standby:  # as much again, and the channel by which it waits
+        return Descriptors(2 * daemon + 1, 2 * keeper)
     return Descriptors(daemon, keeper)
 
 

@@ -76,4 +76,5 @@ class HostFacts(msgspec.Struct, frozen=True):
     device_nodes: tuple[str, ...] = ("null", "zero", "full", "random", "urandom", "tty")
     cgroups: CgroupFacts = CgroupFacts()
     outlives_keeper: bool = False  # a service manager's scope, and the next daemon, end workers that their keeper left
+    static_init: str = ""  # path of a catatonit or tini-static, for init = "static"; "": there is none
     notify_directory: str = ""  # where the daemon makes its workers' sockets for sd_notify(3); "": there is no daemon

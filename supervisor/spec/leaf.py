@@ -120,12 +120,10 @@ def _measure(leaf: Leaf, value: Any) -> Any:
 
 
 def _explain(leaf: Leaf, value: Any, error: str) -> LeafError:
+    if isinstance(value, str) and value.lower() in {"true", "false"} and leaf.allowed.startswith(_WORDS[bool]):
+        return LeafError("wrong type", leaf.allowed, value.lower())
     if ", got `" in error:
-        nearest = None
-        if leaf.annotation is str and isinstance(value, int | float):
-            nearest = f'"{show(value)}"'
-        elif isinstance(value, str) and leaf.allowed == _WORDS[bool] and value.lower() in {"true", "false"}:
-            nearest = value.lower()
+        nearest = f'"{show(value)}"' if leaf.annotation is str and isinstance(value, int | float) else None
         return LeafError("wrong type", leaf.allowed, nearest)
     if isinstance(value, str):
         return LeafError("not allowed", leaf.allowed, forms.quoted(forms.nearest(value, leaf.choices)))

@@ -81,6 +81,7 @@ class Restart(Record, frozen=True):
     success_exit: tuple[ExitName, ...] = ()
     never_after: tuple[ExitName, ...] = ()
     always_after: tuple[ExitName, ...] = ()
+    standby: bool = False  # the next incarnation's sandbox is built while this one runs
 
 
 class Stop(Record, frozen=True):
@@ -146,7 +147,7 @@ class Worker(Record, frozen=True):
     after: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()
     autostart: bool = True
-    init: bool = True
+    init: bool | Literal["static"] = True  # static: a program of the host's, which folds signals into exit codes
     setup_timeout_s: PositiveSeconds = field(default=30.0, name="setup_timeout")
     hostname: UtsName | None = None  # None: the instance's name
     domainname: UtsName | None = None

@@ -28,6 +28,8 @@ class LaunchRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     duration_us: int
     outcome: Literal["ok", "failed", "timeout", "interrupted"]
     phases: tuple[PhaseRecord, ...] = ()
+    ahead_us: int | None = None  # of the duration, what was done before its turn; None: it was no standby
+    held_s: float = 0.0  # in between, and in neither
 
 
 class Rusage(msgspec.Struct, frozen=True):
@@ -70,6 +72,7 @@ class ExitRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     code: int | None = None  # cause = exit, unhealthy
     signal: str | None = None  # cause = signal, unhealthy: "SIGKILL"
     core_dumped: bool = False
+    or_signal: str | None = None  # code = 128 + n below an init = "static": it may as well have been killed by this one
     phase: str | None = None  # cause = setup, setup-timeout
     errno: str | None = None
     hint: str | None = None

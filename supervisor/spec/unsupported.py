@@ -4,8 +4,6 @@ Written down, it is refused as such: never ignored, and never called unknown. Pa
 stands for [defaults], too.
 """
 
-from collections.abc import Mapping
-
 Path = tuple[str, ...]
 
 
@@ -15,18 +13,10 @@ KEYS: frozenset[Path] = frozenset(
         ("supervisor", "runtime_dir"),
         ("worker", "tty"),
         ("worker", "stdin"),
-        ("worker", "restart", "standby"),
     }
 )
-
-VALUES: Mapping[Path, frozenset[object]] = {("worker", "init"): frozenset({"static"})}
 
 
 def key(path: Path) -> bool:
     """Whether this key belongs to a later release."""
     return path in KEYS
-
-
-def value(path: Path, found: object) -> bool:
-    """Whether this value of a key that exists belongs to a later release."""
-    return isinstance(found, str) and found in VALUES.get(path, ())

@@ -12,6 +12,7 @@ from supervisor.spec.check_network import check_network
 from supervisor.spec.check_probes import check_probes
 from supervisor.spec.check_rootfs import check_rootfs
 from supervisor.spec.check_seccomp import check_seccomp
+from supervisor.spec.check_standby import check_standby
 from supervisor.spec.model import Namespaces, Worker, instance_names
 from supervisor.spec.origin import Origin
 from supervisor.spec.restart_limit import backoff_span_s
@@ -33,6 +34,7 @@ def check_worker(worker: Worker, origin: Origin) -> None:
     check_limits(worker, origin)
     check_cgroup(worker, origin)
     check_network(worker, origin)
+    check_standby(worker, origin)
 
 
 def is_new(namespaces: Namespaces, kind: str) -> bool:
@@ -67,9 +69,12 @@ def _namespaces(worker: Worker, origin: Origin) -> None:
         # Whoever is in it would see the set-up, over whose new user namespace theirs has every capability.
         reason = "joins a pid namespace without its user namespace"
         origin.add(("namespaces", "pid"), reason, allowed=f'user = "{namespaces.pid}" beside it')
-    if not worker.init and not is_new(namespaces, "pid"):
+    if worker.init is not True and not is_new(namespaces, "pid"):
         message = "needs a pid namespace of its own: nothing else would end the whole tree of processes"
         origin.add(("init",), message, involves=("namespaces.pid",))
+    if worker.init == "static" and isinstance(namespaces.mount, str):
+        message = "cannot be with a mount namespace that is joined: the host's program would be looked for in there"
+        origin.add(("init",), message, allowed="true or false", involves=("namespaces.mount",))
     if not is_new(namespaces, "uts"):
         for key in ("hostname", "domainname"):
             if getattr(worker, key) is not None:

@@ -116,7 +116,18 @@ EVENTS = {
     "setup.phase": EventType(
         ("info", "debug", "error"),
         "one phase of one launch: debug when a restart repeats a success, error when it failed",
-        (*INSTANCE, "phase", "detail", "duration_us", "outcome", "errno", "syscall", "message", "hint"),
+        (
+            *INSTANCE,
+            "phase",
+            "detail",
+            "duration_us",
+            "outcome",
+            "errno",
+            "syscall",
+            "message",
+            "hint",
+            "standby",
+        ),
     ),
     "setup.completed": EventType(
         INFO, "the sandbox is built and the command executed", (*INSTANCE, "duration_us", "phases_us")
@@ -125,6 +136,23 @@ EVENTS = {
         ("error", "info"),
         "the sandbox was not built: info when it was no longer wanted",
         (*INSTANCE, "duration_us", "phases_us"),
+    ),
+    "standby.ready": EventType(
+        INFO, "the sandbox of the next incarnation is built and waits before its command", (*INSTANCE, "duration_us")
+    ),
+    "standby.used": EventType(
+        INFO, "this incarnation goes on in the sandbox that was built ahead of its time", (*INSTANCE, "held_s")
+    ),
+    "standby.dropped": EventType(
+        ("info", "debug", "warning"),
+        "a sandbox that was built ahead is ended unused, and built anew while one is wanted: warning where memory is"
+        " short",
+        (*INSTANCE, "reason", "held_s"),
+    ),
+    "standby.failed": EventType(
+        WARNING,
+        "no sandbox could be built ahead, or it died while it waited; it is tried again, and the running one goes on",
+        (*INSTANCE, "phase", "errno", "syscall", "message", "hint", "error"),
     ),
     "worker.waiting": EventType(INFO, "waits for what it requires", (*INSTANCE, "by", "why")),
     "worker.launching": EventType(INFO, "its sandbox is about to be built", (*INSTANCE, "by", "restarts")),
@@ -168,6 +196,7 @@ EVENTS = {
             "cause",
             "code",
             "signal",
+            "or_signal",
             "probe",
             "core_dumped",
             "oom_killed",

@@ -29,6 +29,7 @@ class InstanceSample(NamedTuple):
     cgroup: str | None = None  # its directory
     pid: int | None = None
     healthy: bool | None = None  # None: it has no health probe, or no answer of it yet
+    standby: bool | None = None  # whether the next incarnation's sandbox is ready; None: not asked for
 
 
 class Snapshot(NamedTuple):
@@ -40,6 +41,7 @@ class Snapshot(NamedTuple):
     failures: Counter[tuple[str, str]]  # by phase and errno
     phases: dict[str, list[float]]  # by phase: counts by BOUNDS_S, those above, the sum
     instances: list[InstanceSample]
+    standbys: Counter[str]  # by worker: launches that went on in a sandbox built ahead
 
 
 class Metrics:
@@ -51,6 +53,7 @@ class Metrics:
         self._out_of_memory: Counter[str] = Counter()
         self._failures: Counter[tuple[str, str]] = Counter()
         self._phases: dict[str, list[float]] = {}
+        self._standbys: Counter[str] = Counter()
         self._instances: Callable[[], Iterable[InstanceSample]] = tuple
 
     def attach(self, bus: EventBus) -> None:
@@ -58,6 +61,7 @@ class Metrics:
         bus.observe("worker.launching", self._launching)
         bus.observe("worker.exited", self._exited)
         bus.observe("setup.phase", self._phase)
+        bus.observe("standby.used", self._standby_used)
 
     def instances_from(self, source: Callable[[], Iterable[InstanceSample]]) -> None:
         """Read the instances off this function at each scrape."""
@@ -72,10 +76,14 @@ class Metrics:
             self._failures.copy(),
             {phase: counts.copy() for phase, counts in self._phases.items()},
             list(self._instances()),
+            self._standbys.copy(),
         )
 
     def _launching(self, fields: dict[str, Any]) -> None:
         self._starts[fields.get("worker", "")] += 1
+
+    def _standby_used(self, fields: dict[str, Any]) -> None:
+        self._standbys[fields.get("worker", "")] += 1
 
     def _exited(self, fields: dict[str, Any]) -> None:
         self._exits[fields.get("worker", ""), fields.get("cause", "unknown")] += 1

@@ -48,6 +48,11 @@ class _Collector:
         starts = CounterMetricFamily("nsvisor_worker_starts", "Launches, whoever asked", labels=("worker",))
         for worker, count in now.starts.items():
             starts.add_metric((worker,), count)
+        ahead = CounterMetricFamily(
+            "nsvisor_worker_standby_starts", "Launches that went on in a sandbox built ahead", labels=("worker",)
+        )
+        for worker, count in now.standbys.items():
+            ahead.add_metric((worker,), count)
         exits = CounterMetricFamily("nsvisor_worker_exits", "Ends of incarnations", labels=("worker", "cause"))
         for exit_labels, count in now.exits.items():
             exits.add_metric(exit_labels, count)
@@ -68,7 +73,7 @@ class _Collector:
         )
         for phase, counts in now.phases.items():
             phases.add_metric((phase,), _buckets(counts), counts[-1])
-        yield from (starts, exits, memory, failures, phases)
+        yield from (starts, ahead, exits, memory, failures, phases)
 
     def _instances(self) -> Iterator[Metric]:
         states: Counter[tuple[str, str]] = Counter()
@@ -79,7 +84,14 @@ class _Collector:
         healthy = GaugeMetricFamily(
             "nsvisor_worker_healthy", "1 while its health probe succeeds, else 0; none without one", labels=INSTANCE
         )
+        standby = GaugeMetricFamily(
+            "nsvisor_standby_ready",
+            "1 while the next incarnation's sandbox is ready, else 0; none where it is not asked for",
+            labels=INSTANCE,
+        )
         for one in self._now.instances:
+            if one.standby is not None:
+                standby.add_metric((one.worker, one.instance), int(one.standby))
             states[one.worker, one.state] += 1
             restarts[one.worker] += one.restarts
             if one.healthy is not None:
@@ -92,7 +104,7 @@ class _Collector:
         again = CounterMetricFamily("nsvisor_worker_restarts", "Restarts by policy", labels=("worker",))
         for worker, count in restarts.items():
             again.add_metric((worker,), count)
-        yield from (instances, again, uptime, healthy)
+        yield from (instances, again, uptime, healthy, standby)
 
     def _logs(self) -> Iterator[Metric]:
         written = CounterMetricFamily(

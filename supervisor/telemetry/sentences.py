@@ -25,6 +25,11 @@ SENTENCES = {
     "[. {hint}]",
     "setup.completed": "{who}: sandbox built in {duration}",
     "setup.failed": "{who}: sandbox not built, given up after {duration}",
+    "standby.ready": "{who} is built ahead in {duration}, and waits for its turn",
+    "standby.used": "{who} goes on in the sandbox that was built ahead",
+    "standby.dropped": "{who}, built ahead, is ended unused[: {reason}]",
+    "standby.failed": "{who} could not be built ahead[ in {phase}][: {errno}][ from {syscall}][: {message}][: {error}]"
+    "[. {hint}]",
     "worker.waiting": "{who} waits for what it requires[: {why}]",
     "worker.launching": "{who} is launched[ by {by}]",
     "worker.running": "{who} runs[ as process {pid}]",
@@ -36,7 +41,8 @@ SENTENCES = {
     "worker.stopping": "{who} is asked to leave[ by {by}][ with {signal}][, in {grace_s} s]",
     "worker.killing": "{who}: all of its processes are killed[ by {by}][: {why}]",
     "worker.unkillable": "{who} does not die[ within {after_s} s]; no second copy is started",
-    "worker.exited": "{who} ended ({cause})[ with exit code {code}][ by {signal}][, core dumped{core_dumped}]"
+    "worker.exited": "{who} ended ({cause})[ with exit code {code}][, or killed by {or_signal}][ by {signal}]"
+    "[, core dumped{core_dumped}]"
     "[, last probe: {probe}]"
     "[, out of memory{oom_killed}][ in phase {phase}][: {errno}][ from {syscall}][, asked for by {requested_by}]"
     "[, after {uptime_s} s][. {hint}]",

@@ -32,7 +32,7 @@ def test_help_lists_every_verb_and_loads_none() -> None:
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     *page, modules = done.stdout.splitlines()
     assert all(any(line.startswith(f"  {verb} ") for line in page) for verb in VERBS)
-    assert modules == "['supervisor.cli', 'supervisor.cli.main', 'supervisor.cli.group']"
+    assert modules == "['supervisor.cli', 'supervisor.cli.main', 'supervisor.cli.verbs', 'supervisor.cli.group']"
 
 
 def test_no_words_at_all_ask_for_help(capsys: pytest.CaptureFixture[str]) -> None:

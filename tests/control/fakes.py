@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from http import HTTPStatus
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import trio
@@ -46,6 +47,7 @@ class FakeInstance:
         self.said = Said()
         self.probe_seen: str | None = None
         self.cgroup_path: str | None = None
+        self.next_sandbox: Literal["building", "ready"] | None = None
 
 
 class FakeFleet:

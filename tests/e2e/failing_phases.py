@@ -129,6 +129,15 @@ CASES: Mapping[str, Case] = {
     ),
     "hostname": injected("uts.hostname", "", "sethostname", "EPERM", APPARMOR, "apparmor"),
     "domainname": injected("uts.domainname", 'domainname = "x"', "setdomainname", "EPERM", APPARMOR, "apparmor"),
+    "static-init": injected(
+        "init.open",
+        'init = "static"',
+        f"openat:2={os.O_RDONLY | os.O_CLOEXEC}",
+        "ENOENT",
+        "is gone since",
+        "apt install catatonit",
+        when=_opens(b"/catatonit"),
+    ),
     "propagation": injected(
         "mount.propagation", "", f"mount:3={(1 << 14) | (1 << 19)}", "EACCES", APPARMOR, "apparmor"
     ),

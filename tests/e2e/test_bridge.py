@@ -187,8 +187,11 @@ def test_an_address_of_ones_own(roots: tuple[Program, Bridged]) -> None:
         assert (address(network, "db"), address(network, "web")) == ("10.7.0.9", "10.7.0.2")
         route = program.run("exec", "db", "--", "cat", "/proc/net/route").stdout
         assert "net0\t00000000\t0800070A" in route
-        program.write("nsvisor.toml", config + STATIC.format(name="late", keys='address = "10.7.0.2/24"'))
-        daemon.post("/v1/reload")
+        config += STATIC.format(name="late", keys='address = "10.7.0.2/24"')
+        program.write("nsvisor.toml", config)
+        status, answer = daemon.ask("POST", "/v1/reload", {})
+        assert (status, answer["error"]["problems"][0]["message"]) == (422, "net.attach: 10.7.0.2 is that of web")
+    with running(program, config) as daemon:
         found = failure(daemon, "late")
         assert (found["errno"], found["message"]) == ("EADDRINUSE", "10.7.0.2 is that of web")
 

@@ -38,20 +38,20 @@ def test_more_workers_than_descriptors(nsvisor: Program) -> None:
 def test_too_large_a_fleet_is_refused_at_load(nsvisor: Program) -> None:
     nsvisor.wrapper = ["prlimit", "--nofile=100:300"]
     refused = nsvisor.write("large.toml", FEW.format(instances=100))
-    words = ("large.toml:3: worker.w.instances = 100: ", "is 300, enough for 23;", "LimitNOFILE=", "limits.conf")
+    words = ("large.toml:3: worker.w.instances = 100: ", "is 300, enough for 18;", "LimitNOFILE=", "limits.conf")
     for verb in ("check", "daemon"):
         result = nsvisor.run("--config", str(refused), verb)
         assert result.returncode == 1
         assert all(word in result.stdout + result.stderr for word in words), result
-    with running(nsvisor, FEW.format(instances=20)) as daemon:
+    with running(nsvisor, FEW.format(instances=15)) as daemon:
         for pid in (daemon.pid, daemon.keeper_pid()):
             limits = Path(f"/proc/{pid}/limits").read_text().splitlines()
             assert next(line.split()[3:5] for line in limits if "open files" in line) == ["300", "300"]  # soft: raised
         nsvisor.write("nsvisor.toml", FEW.format(instances=100))
         result = nsvisor.run("reload")
         assert result.returncode != 0
-        assert "is 300, enough for 23;" in result.stderr
-        assert len(daemon.instances()) == 20
+        assert "is 300, enough for 18;" in result.stderr
+        assert len(daemon.instances()) == 15
 
 
 SPARE = 3  # descriptors in the keeper of a process cloned ahead

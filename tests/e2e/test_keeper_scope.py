@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from tests.accounts import Account
+from tests.e2e.daemons import matching
 from tests.e2e.test_systemd_user import Service
+from tests.e2e.tracer import traced
 from tests.vehicles.user_manager import UserManager, cannot_start, user_manager
 
 FLEET = """
@@ -22,6 +24,7 @@ limits = { nofile = 64 }
 [worker.first]
 init = false
 command = ["sleep", "42003"]
+stop = { grace = "0.1s" }
 
 [worker.coded]
 command = ["sh", "-c", "trap 'exit 7' USR1; echo up; while :; do sleep 0.05; done"]
@@ -56,6 +59,13 @@ class Kept(Service):
 
     def alive(self, *pids: int) -> list[int]:
         return [pid for pid in pids if pid in self.manager.processes()]
+
+    def kill_both(self) -> None:
+        """SIGKILL for the keeper and its daemon, which starts no other one meanwhile."""
+        keeper, daemon = str(self.keeper()), str(self.main_pid())
+        self.manager.check("kill", "-STOP", daemon)
+        self.manager.check("kill", "-KILL", keeper)
+        self.manager.check("kill", "-KILL", daemon)
 
     def count(self, word: str) -> int:
         """How many workloads have this word in their command line."""
@@ -120,18 +130,46 @@ def test_workers_outlive_it_and_are_handed_to_the_next_one(service: Kept) -> Non
     assert [service.count(str(word)) for word in (42001, 42002, 42003)] == [1, 1, 1]
 
 
+def test_a_daemon_that_was_re_executed_gives_the_next_one_a_scope_too(service: Kept) -> None:
+    """It has the number that it had before, and the scope of the dead keeper is there as long as its workers are."""
+    manager = service.manager
+    before, old = service.instances(), service.keeper()
+    manager.check("nsvisor", "reexec")
+    manager.check("kill", "-KILL", str(old))
+    manager.wait_for(lambda: service.records("keeper.replaced") != [] and service.ready(), "a new keeper")
+    assert service.records("keeper.scope_failed") == []
+    assert service.records("keeper.started")[-1]["scope"] != service.records("keeper.started")[0]["scope"] != ""
+    manager.check("kill", "-KILL", str(service.main_pid()))  # which ends all that is in the service's own cgroup
+    service.wait_for_restart(1)
+    assert {name: service.pids()[name] for name in RELEASED} == {name: before[name]["pid"] for name in RELEASED}
+
+
 def test_without_a_keeper_and_a_daemon_they_are_ended_before_there_are_second_copies(service: Kept) -> None:
     manager = service.manager
     before = service.pids()
-    keeper, daemon = service.keeper(), service.main_pid()
-    manager.check("kill", "-STOP", str(daemon))  # it starts no other keeper meanwhile
-    manager.check("kill", "-KILL", str(keeper))
-    assert service.alive(*(before[name] for name in RELEASED)) == [before[name] for name in RELEASED]
-    manager.check("kill", "-KILL", str(daemon))
-    service.wait_for_restart(1)
+    (held,) = matching("sleep", "42001")
+    with traced(held, alive=True) as tracer:
+        service.kill_both()
+        manager.wait_for(lambda: service.restarts() == 1 and service.active(), "systemd to restart the daemon")
+        assert service.instances()["plain"]["state"] == "unkillable"  # it is there, and nobody can be adopted
+        assert service.records("worker.unkillable")[-1]["instance"] == "plain"
+        assert service.count("42001") == 1
+        assert service.count("42002") == 1
+        tracer.kill()
+        service.wait_for_restart(1)
     after = service.pids()
     assert not set(after.values()) & set(before.values())
     assert service.alive(*before.values()) == []
     assert [service.count(str(word)) for word in (42001, 42002, 42003, 42004)] == [1, 1, 1, 1]
     strays = {record["name"].partition("#")[0] for record in service.records("worker.stray")}
     assert strays >= set(RELEASED)
+
+
+def test_without_a_next_daemon_they_are_ended_too(service: Kept) -> None:
+    manager = service.manager
+    before = service.pids()
+    service.drop_in("[Service]\nStandardError=append:%h/nsvisor.log\nRestart=no\n")  # as after too many restarts
+    service.kill_both()
+    manager.wait_for(lambda: manager.show("nsvisor", "ActiveState") == "failed", "systemd to give up")
+    assert service.alive(*before.values()) == []
+    assert {record["name"].partition("#")[0] for record in service.records("worker.stray")} == set(RELEASED)

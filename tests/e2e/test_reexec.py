@@ -250,6 +250,23 @@ def test_an_execve_that_fails_returns_to_a_daemon_that_lost_nothing(own: Program
         assert found == [*range(1, second + 1), *range(1, len(found) - second + 1)]
 
 
+def test_a_configuration_that_is_half_written_just_then(own: Program) -> None:
+    """It was good when the program was asked, and is good again a little later."""
+    with running(own, SMALL) as daemon:
+        pid = daemon.wait_state("idle", "ready")["pid"]
+        file = own.top / "nsvisor.toml"
+        spoil = f"""
+if '--check' not in sys.argv:
+    import subprocess
+    open({str(file)!r}, 'w').write('[worker.idle')
+    subprocess.Popen(['sh', '-c', 'sleep 1; cat {own.top}/good > {file}'])"""
+        own.write("good", SMALL)
+        script_of(own, python(own, spoil))
+        result = reexec(own)
+        assert result.returncode == 0, result
+        assert daemon.instance("idle")["pid"] == pid
+
+
 def test_a_stop_that_comes_meanwhile_is_obeyed(nsvisor: Program) -> None:
     with running(nsvisor, SMALL) as daemon:
         pid = daemon.wait_state("idle", "ready")["pid"]

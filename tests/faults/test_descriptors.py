@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from supervisor.nsinit.keeper import HEADROOM
+from supervisor.nsinit.messages import HEADROOM
 from tests.e2e.daemons import Daemon, running
 from tests.limits import limited, lowest_free
 from tests.nsinit.test_clients import cpu_s

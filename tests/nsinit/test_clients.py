@@ -10,8 +10,8 @@ import pytest
 from supervisor.nsinit.reception import GREET_S, TURNED_AWAY
 from supervisor.wire import MAX_MESSAGE_BYTES, PROTOCOL
 from tests.e2e.daemons import wait_until
-from tests.limits import limited, lowest_free
-from tests.nsinit.keepers import Keeper, close_all
+from tests.limits import limited, lower, lowest_free
+from tests.nsinit.keepers import Keeper, close_all, has_ended
 from tests.nsinit.listeners import listening_keeper
 from tests.nsinit.people import Who
 from tests.nsinit.roots import Folder
@@ -79,6 +79,40 @@ def test_one_that_says_nothing_is_no_daemon(who: Who, folder: Folder) -> None:
         with listening.daemon() as daemon:
             daemon.settle()
         silent.disconnect()
+
+
+def test_one_that_says_nothing_puts_no_end_off(who: Who, folder: Folder) -> None:
+    """The keeper waits for a daemon, not for anybody."""
+    with (
+        listening_keeper(who, folder, adopt_timeout_s=2.0) as listening,
+        launched(listening.keeper, worker("exec sleep 60")) as sandbox,
+    ):
+        sandbox.go()
+        sandbox.until_end()
+        listening.keeper.disconnect()
+        silent = listening.connect()
+        assert listening.keeper.process.wait(20) == 0
+        assert has_ended(sandbox.pidfd)
+        silent.disconnect()
+
+
+def test_a_limit_of_open_files_below_what_it_has_open(who: Who, folder: Folder) -> None:
+    """Somebody sets it while all goes on: nobody is lost, and without a daemon all are ended as ever."""
+    with (
+        listening_keeper(who, folder, adopt_timeout_s=0.1) as listening,
+        launched(listening.keeper, worker("exec sleep 60")) as first,
+        launched(listening.keeper, worker("exec sleep 60")) as second,
+    ):
+        keeper = listening.keeper
+        for sandbox in (first, second):
+            sandbox.go()
+            sandbox.until_end()
+        lower(who.account, keeper.pid, "nofile", 1)
+        keeper.settle()
+        keeper.disconnect()
+        assert keeper.process.wait(20) == 0
+        assert has_ended(first.pidfd)
+        assert has_ended(second.pidfd)
 
 
 def test_it_does_not_spin_where_there_is_no_descriptor_for_who_connects(who: Who, folder: Folder) -> None:

@@ -139,11 +139,12 @@ def test_without_a_next_daemon_workers_are_stopped_by_their_own_rules(who: Who, 
 
 
 def test_a_daemon_that_comes_in_time_stops_the_clock(who: Who, folder: Folder) -> None:
-    with listening_keeper(who, folder, adopt_timeout_s=0.4) as listening:
+    with listening_keeper(who, folder, adopt_timeout_s=1.5) as listening:
         listening.keeper.settle()
         listening.keeper.disconnect()
         with listening.daemon() as daemon:
-            assert output_of(daemon, worker("sleep 0.6; echo here")) == "here"
+            daemon.settle()
+            assert output_of(daemon, worker("sleep 1.8; echo here")) == "here"
         assert listening.keeper.process.wait(20) == 0
 
 

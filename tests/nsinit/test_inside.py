@@ -5,6 +5,7 @@ import os
 import platform
 import shutil
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -118,7 +119,8 @@ def test_session_keyrings_of_their_own(who: Who) -> None:
 
 def wait_for_room(who: Who) -> None:
     """The kernel takes its time to forget keyrings; an ordinary user may have 200."""
-    while True:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
         for line in Path("/proc/key-users").read_text().splitlines():
             uid, *_, keys, _bytes = line.replace(":", "").split()
             used, most = map(int, keys.split("/"))
@@ -127,6 +129,7 @@ def wait_for_room(who: Who) -> None:
                 break
         else:
             return
+    pytest.fail("others hold the keyrings that this user may have")
 
 
 def test_it_dies_with_its_parent(keeper: Keeper) -> None:

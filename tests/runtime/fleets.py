@@ -166,8 +166,8 @@ async def fleet(directory: Path, text: str, *, begin: bool = True) -> AsyncItera
                     await running.shut_down()
     for instance in running.fleet.instances.values():
         instance.output.close()
-    if running.keepers._process is not None:
-        KEEPERS.append(running.keepers._process)
+    if running.keepers._starts._process is not None:
+        KEEPERS.append(running.keepers._starts._process)
     left = descriptors() - before
     if not running.died:
         assert links(left) == []

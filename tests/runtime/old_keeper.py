@@ -10,7 +10,7 @@ VERSION = "0.0.1"
 
 if __name__ == "__main__":
     sys.path.insert(0, sys.argv[1])
-    from supervisor.nsinit import keeper, keeper_main
+    from supervisor.nsinit import keeper, keeper_main, messages
     from supervisor.nsinit.reception import Reception
 
     class Old(Reception):
@@ -22,8 +22,9 @@ if __name__ == "__main__":
                 tokens = tokens[:-1]
             super().say(*tokens, fds=fds)
 
-    keeper.PROTOCOL, keeper.__version__, keeper.Reception = PROTOCOL, VERSION, Old  # type: ignore[attr-defined]
+    keeper.Reception = Old  # type: ignore[attr-defined]
+    messages.PROTOCOL, messages.__version__ = PROTOCOL, VERSION  # type: ignore[attr-defined]
     if PROTOCOL < 3:
         for verb in ("adopt", "forget", "rule", "timeout", "listen"):
-            del keeper.Keeper.VERBS[verb]
+            del messages.VERBS[verb]
     keeper_main.main(sys.argv[2:])

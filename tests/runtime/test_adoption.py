@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from supervisor.policy.restart import State
 from supervisor.runtime import adoption
+from supervisor.runtime.incarnation import Incarnation
 from supervisor.runtime.state import SLOT_BYTES
 from tests.nsinit.keepers import has_ended
 from tests.runtime.fleets import IDLE, descriptors, fleet, until
@@ -214,6 +215,41 @@ async def test_stopped_while_stopping_stays_stopped(tmp_path: Path) -> None:
         await second.wait_state("a", "stopped", timeout_s=5)
         assert second["a"].exits[-1].requested_by == "operator"
         assert second["a"].exits[-1].signal == "SIGKILL"
+
+
+class Killed(Exception):  # noqa: N818  (what it stands for)
+    """The daemon, in the middle of something."""
+
+
+@pytest.mark.parametrize("sent", [True, False])
+async def test_the_stop_signal_is_sent_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: bool) -> None:
+    """By the daemon that decided on it, or by the next one where that was killed in between."""
+    program = 'n=0; trap "n=$((n+1)); echo heard" TERM; trap "exit $n" USR1; echo up; while :; do sleep 0.02; done'
+    program = program.replace("$", r"\$")
+    text = f"[worker.a]\ncommand = ['sh', '-c', '{program}']\nstop = {{ grace = '60s' }}\n"
+    async with fleet(tmp_path, text) as first:
+        await until(lambda: first["a"].output.read_bytes == len("up\n"), "its traps to be set")
+        if sent:
+            await first.fleet.stop([])
+            await until(lambda: first["a"].output.read_bytes == len("up\nheard\n"), "it to hear")
+        else:
+            with monkeypatch.context() as patch:
+                patch.setattr(Incarnation, "send", _killed)
+                with pytest.raises(Killed):
+                    await first.fleet.stop([])
+        first.die()
+    async with fleet(tmp_path, text) as second:
+        assert second.state_of("a") == "stopping"
+        if sent:
+            await trio.sleep(0.2)
+        await until(lambda: sent or second["a"].output.read_bytes == len("heard\n"), "it to hear")
+        await second.fleet.kill(["a"], "SIGUSR1")
+        await second.wait_state("a", "stopped")
+        assert second["a"].exits[-1].code == 1
+
+
+def _killed(_incarnation: Incarnation, _number: int) -> None:
+    raise Killed
 
 
 async def test_three_daemons_leave_no_descriptor_in_the_keeper(tmp_path: Path) -> None:

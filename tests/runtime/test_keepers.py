@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.lowlevel
 
-from supervisor.runtime import keeper_process, keepers
+from supervisor.runtime import keeper_process, keeper_start, keeper_takeover, keepers
 from supervisor.runtime.keeper_errors import AdoptionError, KeeperBusyError, KeeperGoneError
 from supervisor.runtime.keeper_link import KeeperLink
 from supervisor.runtime.keepers import Keepers
@@ -73,7 +73,7 @@ async def test_one_that_hangs_at_its_start_is_killed(tmp_path: Path, monkeypatch
     entry = tmp_path / "hang.py"
     entry.write_text("import time\ntime.sleep(1000)\n")
     monkeypatch.setattr(keeper_process, "ENTRY", str(entry))
-    monkeypatch.setattr(keepers, "GREET_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(keeper_start, "GREET_TIMEOUT_S", 0.05)
     before = descriptors()
     async with trio.open_nursery() as nursery:
         with pytest.raises(KeeperGoneError, match=r"no keeper can be started: it did not answer within 0\.05 s"):
@@ -88,7 +88,7 @@ async def test_one_that_hangs_is_killed_by_the_next_daemon(tmp_path: Path, monke
         os.kill(keeper, signal.SIGSTOP)
         first.die()
     worker = os.pidfd_open(pid)
-    monkeypatch.setattr(keepers, "GREET_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(keeper_takeover, "GREET_TIMEOUT_S", 0.3)
     before = descriptors() - {worker}
     async with trio.open_nursery() as nursery:
         one = some(tmp_path)
@@ -180,8 +180,8 @@ async def test_dismissing_one_that_hangs_ends_in_time(tmp_path: Path) -> None:
                 await one.dismiss(0.1)
         os.kill(link.pid, signal.SIGCONT)
         nursery.cancel_scope.cancel()
-    assert one._process is not None
-    one._process.wait(5)
+    assert one._starts._process is not None
+    one._starts._process.wait(5)
 
 
 async def test_what_a_link_makes_of_messages() -> None:

@@ -87,3 +87,19 @@ def test_who_was_killed_on_purpose_is_not_looked_for(record: SetupRecord) -> Non
     assert by_somebody.hint
     assert on_purpose.hint is None
     assert (on_purpose.phase, on_purpose.errno) == ("id.map", "SIGKILL")
+
+
+def test_the_time_for_which_a_standby_was_held_is_in_no_duration() -> None:
+    steps = tuple(Step(name) for name in ("clone", "standby.wait", "lock.seccomp", "exec"))
+    facts = HostFacts(uid=1000, gid=1000, user="u", home="/home/u", privileged=False, view=())
+    record = SetupRecord(Plan("web", steps, (), True, True, (), ()), 3, facts)
+    begun, held_ns = record.requested_ns, 3_600_000_000_000
+    record.frame(["phases", "0", str(begun), str(begun + 5_000_000), "ok", "0", "", ""])
+    waited = ["1", str(begun + 6_000_000), str(begun + 6_000_000 + held_ns), "ok", "0", "", ""]
+    filtered = ["2", str(begun + 7_000_000 + held_ns), str(begun + 8_000_000 + held_ns), "ok", "0", "", ""]
+    record.frame(["phases", *waited, *filtered])
+    record.frame(["exec", "3", str(begun + 9_000_000 + held_ns)])
+    whole = record.finished()
+    assert (whole.duration_us, whole.ahead_us, whole.held_s) == (9000, 6000, 3600.0)
+    assert [(one.start_us, one.duration_us) for one in whole.phases] == [(0, 5000), (6000, 0), (7000, 1000), (9000, 0)]
+    assert "3600.000 s" in (whole.phases[1].message or "")

@@ -92,9 +92,8 @@ def phases(of: Worker) -> dict[str, tuple[Any, ...]]:
 def test_steps() -> None:
     found = phases(worker())
     names = list(found)
-    assert names[names.index("ns.network") :][:1] + names[names.index("net.loopback") :][:2] == [
-        "ns.network", "net.loopback", "net.attach",
-    ]  # fmt: skip
+    of_the_network = ("ns.network", "net.loopback", "net.attach")
+    assert tuple(name for name in names if name in of_the_network) == of_the_network
     assert found["net.attach"] == ("pasta", "10.0")
     assert found["mount.file"][:3] == ("file", "/etc/resolv.conf", "644")
     assert compile_plan(worker(), 0, FACTS).joins == ()

@@ -19,12 +19,13 @@ def fleet(folder: Path, text: str) -> Fleet:
 @pytest.mark.parametrize(
     ("keys", "daemon", "keeper"),
     [
-        ("", 4, 4),
-        ('log = { sink = "null" }', 3, 4),
-        ('ready = { kind = "notify" }', 5, 5),
-        ('network = { mode = "pasta" }', 6, 7),
-        ('health = { kind = "tcp", address = "127.0.0.1:1" }', 12, 4),
-        ('rootfs = { kind = "overlay", lower = ["/opt"], upper = "/srv/upper" }', 4, 5),
+        ("", 5, 4),
+        ('log = { sink = "null" }', 4, 4),
+        ("namespaces = { pid = false }", 4, 4),
+        ('ready = { kind = "notify" }', 6, 5),
+        ('network = { mode = "pasta" }', 7, 7),
+        ('health = { kind = "tcp", address = "127.0.0.1:1" }', 13, 4),
+        ('rootfs = { kind = "overlay", lower = ["/opt"], upper = "/srv/upper" }', 5, 5),
     ],
 )
 def test_kinds_of_workers(tmp_path: Path, keys: str, daemon: int, keeper: int) -> None:
@@ -36,7 +37,7 @@ def test_sum_over_the_fleet(tmp_path: Path) -> None:
     text = '[supervisor]\nstart_concurrency = 3\n[worker.a]\ncommand = ["x"]\ninstances = 10\n'
     text += '[worker.b]\ncommand = ["x"]\n'
     own = OWN + 3 * LAUNCH
-    assert of_fleet(fleet(tmp_path, text)) == (own + 11 * 4, own + 11 * 4)
+    assert of_fleet(fleet(tmp_path, text)) == (own + 11 * 5, own + 11 * 4)
 
 
 def test_too_small_a_limit_is_told_with_place_need_and_remedy(tmp_path: Path) -> None:
@@ -51,7 +52,7 @@ def test_too_small_a_limit_is_told_with_place_need_and_remedy(tmp_path: Path) ->
     assert (problem.line, problem.key, problem.value) == (6, "worker.web.instances", "1000")
     for word in (str(need), str(need - 1), "enough for 1000;", f"LimitNOFILE={need}", "limits.conf"):
         assert word in problem.message
-    with pytest.raises(ConfigError, match="is 1024, enough for 204;"):
+    with pytest.raises(ConfigError, match="is 1024, enough for 163;"):
         check_descriptors(spec, 1024)
     with pytest.raises(ConfigError, match="is 20, enough for 0;"):
         check_descriptors(spec, 20)

@@ -240,7 +240,7 @@ def test_problems_of_all_files_in_their_order(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load([first, second, third, fourth, str(fifth), "a\0b"])
     assert str(caught.value).split("\n") == [
-        f"{first}:4: worker.a.init = 3: wrong type; allowed: true or false",
+        f'{first}:4: worker.a.init = 3: wrong type; allowed: true or false or "static"',
         f"{second}:1: [worker.in-the-broken-file: not valid TOML: expected ']' at the end of a table declaration",
         f"{third}: cannot read: No such file or directory",
         f"{fourth}: cannot read: it is a directory; name the file in it",

@@ -10,10 +10,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.torture.asking import NotThereError, RefusedError
 from tests.torture.fleet import instances
 from tests.torture.invariants import Invariants, stays_stopped
 from tests.torture.lines import judge
-from tests.torture.service import NotThereError, RefusedError, Service
+from tests.torture.service import Service
 
 SETTLE_S = 60.0
 Ask = Callable[[], object]

@@ -1,11 +1,9 @@
 """nsvisor.service under a real user manager, as the torture sees it from outside the manager's namespaces."""
 
-import http.client
 import json
 import os
 import select
 import signal
-import socket
 import subprocess
 import time
 from contextlib import suppress
@@ -15,35 +13,22 @@ from typing import Any
 import psutil
 
 from tests.e2e.private_network import TUN
+from tests.torture.asking import PATIENCE_S, NotThereError, ask_at
 from tests.torture.fleet import fleet
 from tests.vehicles.user_manager import UserManager
 
-PATIENCE_S = 60.0
 DROP_IN = (
     "[Unit]\nStartLimitIntervalSec=0\n[Service]\nStandardError=append:%h/nsvisor.log\nRestartSec=0\nTimeoutStopSec=60\n"
 )
 
 
-class NotThereError(OSError):
-    """No daemon answers: it was killed, or is not yet there."""
-
-
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=PATIENCE_S)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(PATIENCE_S)
-        self.sock.connect(self._path)
-
-
 class Service:
     """The daemon of one user."""
 
-    def __init__(self, manager: UserManager) -> None:
+    def __init__(self, manager: UserManager, waits_for: str = "steady-0") -> None:
+        """waits_for: the instance that is ready once a daemon has taken over."""
         self.manager = manager
+        self._waits_for = waits_for
         self.data = manager.user.owns(_folder(manager.home / "data"))
         self.logs = manager.home / ".local/state/nsvisor/logs"
         self.records_file = manager.home / "nsvisor.log"
@@ -80,9 +65,13 @@ class Service:
         self._changed = not self._changed
         self._write()
 
+    def configuration(self) -> str:
+        """The TOML of the present variant."""
+        return fleet(self.data, changed=self._changed)
+
     def _write(self) -> None:
         beside = self._config.with_suffix(".new")
-        _owned(self, beside, fleet(self.data, changed=self._changed))
+        _owned(self, beside, self.configuration())
         beside.rename(self._config)
 
     def pidfd(self, but: int = 0) -> tuple[int, int]:
@@ -109,26 +98,14 @@ class Service:
     def ask(self, method: str, path: str, **body: object) -> Any:
         """One request. NotThereError; AssertionError where it is refused."""
         place = f"/proc/{self.manager.pid}/root/run/user/{self.manager.user.uid}/nsvisor/control.sock"
-        connection = _Connection(place)
-        try:
-            data = json.dumps(body) if method == "POST" else None
-            connection.request(method, path, data, {"Content-Type": "application/json"} if data else {})
-            answer = connection.getresponse()
-            text = answer.read()
-        except (OSError, http.client.HTTPException) as error:
-            raise NotThereError(str(error)) from None
-        finally:
-            connection.close()
-        if answer.status != 200:
-            raise RefusedError(f"{path} {body}: {answer.status} {text.decode()}")
-        return json.loads(text)
+        return ask_at(place, method, path, body)
 
     def wait_until_it_answers(self) -> None:
         """Return once a daemon has adopted what there is."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
             with suppress(NotThereError):
-                self.ask("POST", "/v1/wait", names=["steady-0"], condition="ready", timeout_s=PATIENCE_S)
+                self.ask("POST", "/v1/wait", names=[self._waits_for], condition="ready", timeout_s=PATIENCE_S)
                 return
             assert time.monotonic() < deadline, f"no daemon answers\n{self.manager.log()[-20_000:]}"
             time.sleep(0.005)
@@ -140,10 +117,6 @@ class Service:
             with suppress(ValueError):  # a daemon killed while it wrote
                 found.append(json.loads(line))
         return [record for record in found if isinstance(record, dict)]
-
-
-class RefusedError(AssertionError):
-    """A request was answered, by an error."""
 
 
 def _folder(path: Path) -> Path:

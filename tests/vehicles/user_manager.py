@@ -41,12 +41,15 @@ class UserManager:
             "XDG_RUNTIME_DIR": f"/run/user/{user.uid}",
         }
 
+    def within(self, *command: str) -> list[str]:
+        """The words that run a command in the manager's namespaces as its user, with `environ`."""
+        enter = ["nsenter", "--target", str(self.pid), "--mount", "--pid", "--cgroup", "--wd=/"]
+        return [*enter, "setpriv", f"--reuid={self.user.uid}", f"--regid={self.user.gid}", "--init-groups", *command]
+
     def run(self, *command: str, timeout_s: float = 60.0) -> "subprocess.CompletedProcess[str]":
         """Run a command in the manager's namespaces as its user."""
-        enter = ["nsenter", "--target", str(self.pid), "--mount", "--pid", "--cgroup", "--wd=/"]
-        ids = ["setpriv", f"--reuid={self.user.uid}", f"--regid={self.user.gid}", "--init-groups"]
         return subprocess.run(
-            [*enter, *ids, *command],
+            self.within(*command),
             check=False,
             capture_output=True,
             text=True,

@@ -67,6 +67,9 @@ def landlock(box: Box, required: str, nofile: str, *pairs: str) -> str | None:
         elif value and NETWORK[kind] & net:
             kernel.allow_port(ruleset, int(value), NETWORK[kind])
     _allow_always(ruleset, of_files)
+    opened = of_files & (kernel.EXECUTE | kernel.READ_FILE)
+    if box.static_init_fd >= 0 and opened:
+        kernel.allow_beneath(ruleset, box.static_init_fd, opened, subject="init")
     if nofile:
         limits(box, "nofile", nofile)
     kernel.restrict_self(ruleset)

@@ -18,6 +18,7 @@ from supervisor.kernel.rlimits import lower_soft_limit
 from supervisor.nsinit.box import Box
 from supervisor.nsinit.channel import move_from
 from supervisor.nsinit.operations.parent import arm_death_signal
+from supervisor.nsinit.operations.static_init import become_init
 from supervisor.nsinit.operations.stdio import contain_stdio
 from supervisor.nsinit.reaper import reap
 
@@ -96,6 +97,8 @@ def close_descriptors(box: Box, soft_limit: str, *passed: str) -> None:
     if numbers:
         box.channel.move_from(numbers)
         box.keeper_pidfd = move_from(box.keeper_pidfd, numbers)
+        if box.static_init_fd >= 0:
+            box.static_init_fd = move_from(box.static_init_fd, numbers)
     for number in numbers:
         given = box.channel.need("fd", str(number))
         if given < 0:  # it did not fit
@@ -113,16 +116,23 @@ def close_descriptors(box: Box, soft_limit: str, *passed: str) -> None:
         os.set_inheritable(number, True)
 
 
+def stand_by(box: Box) -> None:
+    """standby.wait: until the daemon says that it is this one's turn. Without a daemon that can say so it leaves."""
+    box.channel.need("standby")
+
+
 def execute(box: Box, stays: str, count: str, *words: str) -> None:
     """exec: `count` words of the command, then the environment. Comes back only by an error.
 
     With stays = 1 this process remains as PID 1: the workload is spawned without a copy of this one's memory, in a
-    session of its own, and is what this process has made of itself by now.
+    session of its own, and is what this process has made of itself by now. Any other word: the name of a static init,
+    which is opened already and becomes PID 1.
     """
     argv, environment = words[: int(count)], dict(word.split("=", 1) for word in words[int(count) :])
     if not box.filtered:
         arm_death_signal(box)
-    box.channel.exec(box.index)
+    if stays not in ("0", "1"):
+        _become_init(box, stays, argv, environment)
     start = _spawn if stays == "1" else _replace
     if "/" in argv[0]:
         _try(start, box, argv[0], argv, environment)
@@ -141,7 +151,28 @@ def execute(box: Box, stays: str, count: str, *words: str) -> None:
     raise failure or KernelError(errno.ENOENT, "execve", argv[0], f"not found in the sandbox's PATH {search}")
 
 
+def _become_init(box: Box, name: str, argv: tuple[str, ...], environment: dict[str, str]) -> None:
+    """Look for the command first: PID 1 could tell of a failure by its exit code only."""
+    search = environment.get("PATH", "/usr/local/bin:/usr/bin:/bin")
+    found = [argv[0]] if "/" in argv[0] else [f"{directory or '.'}/{argv[0]}" for directory in search.split(":")]
+    if not box.filtered and not any(os.access(path, os.X_OK) and not os.path.isdir(path) for path in found):
+        there = any(os.path.exists(path) for path in found)
+        text = (
+            "not executable"
+            if there
+            else "not found"
+            if "/" in argv[0]
+            else f"not found in the sandbox's PATH {search}"
+        )
+        raise KernelError(errno.EACCES if there else errno.ENOENT, "execve", argv[0], text)
+    try:
+        become_init(box, name, argv, environment)
+    except OSError as error:
+        raise KernelError(error.errno or 0, "execve", name, error.strerror) from None
+
+
 def _replace(box: Box, path: str, argv: tuple[str, ...], environment: dict[str, str]) -> None:
+    box.channel.exec(box.index, box.channel.now())
     if not box.filtered:
         kernel.unblock_signals()
     os.execve(path, argv, environment)  # noqa: S606  (there is no shell here)
@@ -149,7 +180,9 @@ def _replace(box: Box, path: str, argv: tuple[str, ...], environment: dict[str, 
 
 def _spawn(box: Box, path: str, argv: tuple[str, ...], environment: dict[str, str]) -> None:
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # nothing inside may look into PID 1; execve makes the workload dumpable
+    start = box.channel.now()
     workload = os.posix_spawn(path, argv, environment, setsid=True, setsigmask=())
+    box.channel.exec(box.index, start)  # only now: this wakes the daemon, and the workload was not to wait for it
     box.channel.drop_untold()
     reap(box, workload)
 

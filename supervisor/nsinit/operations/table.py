@@ -15,6 +15,7 @@ from supervisor.nsinit.operations import (
     process,
     root,
     service,
+    static_init,
 )
 
 TYPE_CHECKING = False
@@ -45,6 +46,7 @@ OPERATIONS: dict[str, Callable[..., str | None]] = {
     "mount.cgroup": mounts.cgroup,
     "mount.mqueue": mounts.mqueue,
     "mount.devpts": mounts.devpts,
+    "init.open": static_init.open_init,
     "mount.bind": mounts.bind,
     "mount.tmpfs": mounts.tmpfs,
     "mount.overlay": overlay.mount,
@@ -70,5 +72,6 @@ OPERATIONS: dict[str, Callable[..., str | None]] = {
     "lock.no_new_privs": locks.no_new_privileges,
     "lock.landlock": locks.landlock,
     "lock.seccomp": locks.seccomp,
+    "standby.wait": process.stand_by,
     "exec": process.execute,
 }

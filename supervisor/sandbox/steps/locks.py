@@ -1,7 +1,7 @@
 """What the workload may not do: capabilities, and the locks that go on last."""
 
 from supervisor.sandbox.ids import Identity, PlanError
-from supervisor.sandbox.steps.seccomp import seccomp_steps
+from supervisor.sandbox.steps.seccomp import has_own_profile, seccomp_steps
 from supervisor.sandbox.steps.step import Step
 from supervisor.spec.capability_sets import capability_sets, listed, mask
 from supervisor.spec.facts import HostFacts
@@ -38,10 +38,15 @@ def privilege_steps(worker: Worker, identity: Identity, facts: HostFacts) -> lis
     ]
 
 
-def lock_steps(worker: Worker, facts: HostFacts) -> list[Step]:
-    """In the order no_new_privs, Landlock, seccomp: each needs the one before it."""
+def lock_steps(worker: Worker, facts: HostFacts, *, standby: bool = False) -> list[Step]:
+    """In the order no_new_privs, Landlock, seccomp: each needs the one before it.
+
+    A standby waits behind them all, but before a filter of the worker's own, which need not allow what it waits by.
+    """
     steps = [Step("lock.no_new_privs")] if worker.security.no_new_privs else []
-    return [*steps, *_landlock_steps(worker), *seccomp_steps(worker, facts)]
+    waits = [Step("standby.wait")] if standby else []
+    filters = seccomp_steps(worker, facts)
+    return [*steps, *_landlock_steps(worker), *([*waits, *filters] if has_own_profile(worker) else [*filters, *waits])]
 
 
 def _landlock_steps(worker: Worker) -> list[Step]:

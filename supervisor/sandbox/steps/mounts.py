@@ -22,15 +22,14 @@ def api_steps(worker: Worker, facts: HostFacts) -> list[Step]:
         steps.append(_proc_step(worker))
     early = sorted(_early(worker), key=lambda mount: API_TYPES.index(mount.type))
     steps += [_user_mount(mount, worker) for mount in early]
-    if needs_private_tmp(worker):
-        steps.append(Step("mount.tmpfs", "/tmp", ("/tmp", "", "1777")))
     return steps
 
 
 def user_steps(worker: Worker) -> list[Step]:
-    """In file order, one phase each."""
+    """In file order, one phase each; a /tmp of its own first, where the user has none."""
     early = _early(worker)
-    return [_user_mount(mount, worker) for mount in worker.mounts if mount not in early]
+    own_tmp = [Step("mount.tmpfs", "/tmp", ("/tmp", "", "1777"))] if needs_private_tmp(worker) else []
+    return [*own_tmp, *(_user_mount(mount, worker) for mount in worker.mounts if mount not in early)]
 
 
 def _early(worker: Worker) -> list[Mount]:

@@ -6,10 +6,9 @@ from supervisor.spec.model import Worker
 
 
 def namespace_steps(worker: Worker) -> list[Step]:
-    """One unshare each, so that each has a time and an errno of its own."""
+    """One unshare each, so that each has a time and an errno of its own. That of mounts comes later, with the root."""
     spaces = worker.namespaces
     kinds = {
-        "mount": spaces.mount,
         "uts": spaces.uts,
         "ipc": spaces.ipc,
         "network": has_own_network(worker),

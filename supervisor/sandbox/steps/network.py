@@ -20,18 +20,20 @@ def leads_out(worker: Worker) -> bool:
     return worker.network.mode in OUTWARD
 
 
-def network_steps(worker: Worker, instance: str, facts: HostFacts) -> list[Step]:
-    """Loopback first. PlanError where a bridge is asked for and cannot be had."""
-    if not has_own_network(worker):
-        return []
-    steps = [Step("net.loopback")]
+def loopback_steps(worker: Worker) -> list[Step]:
+    """Of a network namespace of its own."""
+    return [Step("net.loopback")] if has_own_network(worker) else []
+
+
+def attach_steps(worker: Worker, instance: str, facts: HostFacts) -> list[Step]:
+    """The way out. PlanError where a bridge is asked for and cannot be had."""
     if worker.network.mode == BRIDGE:
-        steps.append(bridge_step(worker, instance, facts))
-    elif leads_out(worker):
-        network = worker.network
-        detail = " ".join((network.mode, *network.publish))
-        steps.append(Step("net.attach", detail, (network.mode, str(network.timeout_s))))
-    return steps
+        return [bridge_step(worker, instance, facts)]
+    if not leads_out(worker):
+        return []
+    network = worker.network
+    detail = " ".join((network.mode, *network.publish))
+    return [Step("net.attach", detail, (network.mode, str(network.timeout_s)))]
 
 
 def resolver_steps(worker: Worker, facts: HostFacts) -> list[Step]:

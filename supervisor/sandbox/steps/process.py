@@ -1,5 +1,8 @@
 """The workload's process: whether it is one apart from PID 1, its session, its execve."""
 
+import os.path
+
+from supervisor.sandbox.ids import PlanError
 from supervisor.sandbox.steps.limits import rlimits
 from supervisor.sandbox.steps.seccomp import has_own_profile
 from supervisor.sandbox.steps.step import Step
@@ -39,6 +42,15 @@ def outlives_keeper(worker: Worker, facts: HostFacts) -> bool:
     return worker.rootfs.kind != "overlay" and all(mount.type != "overlay" for mount in worker.mounts)
 
 
+def init_steps(worker: Worker, facts: HostFacts) -> list[Step]:
+    """init.open, where PID 1 is a program of the host's. PlanError where there is none (any more)."""
+    if worker.init != "static":
+        return []
+    if not facts.static_init:
+        raise PlanError("init.open", "ENOENT", "catatonit", 'init = "static", and this host has no static init')
+    return [Step("init.open", facts.static_init, (facts.static_init,))]
+
+
 def descriptor_step(worker: Worker, passed: tuple[int, ...] = ()) -> Step:
     """fd.close."""
     kept = ", ".join(["keep 0-2", *map(str, passed)])
@@ -60,7 +72,8 @@ def exec_step(worker: Worker, facts: HostFacts, *, stays: bool) -> Step:
         environment["TZ"] = facts.timezone
     environment |= worker.env
     words = [f"{key}={value}" for key, value in environment.items()]
-    return Step("exec", " ".join(worker.command), (int(stays), len(worker.command), *worker.command, *words))
+    init = os.path.basename(facts.static_init) if worker.init == "static" else int(stays)
+    return Step("exec", " ".join(worker.command), (init, len(worker.command), *worker.command, *words))
 
 
 def _home(worker: Worker, facts: HostFacts) -> str:

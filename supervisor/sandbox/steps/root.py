@@ -13,20 +13,25 @@ from supervisor.spec.facts import HostFacts
 from supervisor.spec.model import Worker
 
 
-def root_steps(worker: Worker, facts: HostFacts) -> list[Step]:
-    """Everything that needs a mount namespace of the sandbox's own: none where it has none."""
+def root_steps(worker: Worker, facts: HostFacts, own: list[Step]) -> list[Step]:
+    """The mount namespace and all that needs one of the sandbox's own: none where it has none.
+
+    own: what differs between instances. It comes after what does not, which can be done ahead (nsinit/ahead.py).
+    """
     if worker.namespaces.mount is not True:
-        return seal_steps(worker)
+        return [*seal_steps(worker), *own]
     return [
+        Step("ns.mount"),
         Step("mount.propagation", "/ slave, recursively"),
         _prepare_step(worker, facts),
         *api_steps(worker, facts),
+        *seal_steps(worker),
+        *own,
         *resolver_steps(worker, facts),
         *user_steps(worker),
         *notify_steps(worker, facts),
         *secret_steps(worker, facts),
         *sysctl_steps(worker),
-        *seal_steps(worker),
         *mask_steps(worker, facts),
         *_seal_steps(worker),
         Step("root.pivot"),
