@@ -20,10 +20,10 @@ ROOT = Path(__file__).resolve().parent.parent
 def test_census_sees_an_orphan_and_reaps_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(census, "PATIENCE_S", 0.2)
     before = children()
-    script = "import os, time\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        time.sleep(1)\n"
+    script = "import os, time\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        time.sleep(3)\n"
     subprocess.run([sys.executable, "-c", script], check=True)
-    assert any("time.sleep(1)" in line for line in leftover(before))
-    monkeypatch.setattr(census, "PATIENCE_S", 3.0)
+    assert any("time.sleep(3)" in line for line in leftover(before))
+    monkeypatch.setattr(census, "PATIENCE_S", 30.0)
     assert leftover(before) == []
 
 

@@ -104,6 +104,10 @@ class InstanceSurface(Protocol):
         """Wall clock, of the running incarnation."""
 
     @property
+    def uptime_s(self) -> float | None:
+        """Since the exec of the running incarnation, by CLOCK_MONOTONIC."""
+
+    @property
     def next_sandbox(self) -> Literal["building", "ready"] | None:
         """Of the next incarnation, built ahead."""
 

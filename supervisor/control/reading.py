@@ -35,11 +35,11 @@ async def instances(context: Context, request: Request) -> Response:
     fleet = context.fleet
     chosen = fleet.select(request.query_params.getlist("name"))
     usage = await _usage(context, chosen, USAGE_PATIENCE_S)
-    now, wall = time.monotonic(), time.time()
+    now = time.monotonic()
     views: list[InstanceView] = []
     portions = Portions()
     for one in chosen:
-        views.append(instance_view(one, now, wall, usage.get(one.name)))
+        views.append(instance_view(one, now, usage.get(one.name)))
         await portions.rest()
     return json_response(views)
 
@@ -49,8 +49,8 @@ async def instance(context: Context, request: Request) -> Response:
     fleet = context.fleet
     chosen = fleet.select([request.path_params["name"]])
     usage = await _usage(context, chosen)
-    now, wall = time.monotonic(), time.time()
-    details: list[InstanceDetail] = [instance_detail(one, now, wall, usage.get(one.name)) for one in chosen]
+    now = time.monotonic()
+    details: list[InstanceDetail] = [instance_detail(one, now, usage.get(one.name)) for one in chosen]
     return json_response(details)
 
 
@@ -92,6 +92,5 @@ async def _usage(
     context: Context, chosen: Sequence[InstanceSurface], patience_s: float = math.inf
 ) -> dict[str, UsageView]:
     pids = {one.name: one.pid for one in chosen if one.pid is not None}
-    now = time.time()
-    ages_s = {one.name: now - one.started_at for one in chosen if one.started_at is not None}
+    ages_s = {one.name: one.uptime_s for one in chosen if one.uptime_s is not None}
     return await context.sampler.sample(pids, ages_s, patience_s)

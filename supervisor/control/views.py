@@ -7,13 +7,12 @@ from supervisor.policy.restart import State
 from supervisor.spec.records import LaunchRecord
 
 
-def instance_view(instance: InstanceSurface, now: float, wall: float, usage: UsageView | None = None) -> InstanceView:
-    """One instance; `now` is CLOCK_MONOTONIC, `wall` the time of day."""
+def instance_view(instance: InstanceSurface, now: float, usage: UsageView | None = None) -> InstanceView:
+    """One instance; `now` is CLOCK_MONOTONIC."""
     status = instance.status
     launches = instance.launches
     exits = instance.exits
     deadline_in_s = None if status.deadline is None else max(0.0, status.deadline - now)
-    started_at = instance.started_at
     health, said = instance.health, instance.said
     return InstanceView(
         name=instance.name,
@@ -24,8 +23,8 @@ def instance_view(instance: InstanceSurface, now: float, wall: float, usage: Usa
         stopped_by=status.stopped_by,
         pid=instance.pid,
         incarnation=status.incarnation,
-        started_at=started_at,
-        uptime_s=None if started_at is None else max(0.0, wall - started_at),
+        started_at=instance.started_at,
+        uptime_s=instance.uptime_s,
         in_state_s=max(0.0, now - status.since),
         restarts=status.restarts,
         failures=status.failures,
@@ -49,12 +48,10 @@ def instance_view(instance: InstanceSurface, now: float, wall: float, usage: Usa
     )
 
 
-def instance_detail(
-    instance: InstanceSurface, now: float, wall: float, usage: UsageView | None = None
-) -> InstanceDetail:
+def instance_detail(instance: InstanceSurface, now: float, usage: UsageView | None = None) -> InstanceDetail:
     """One instance with its spec, launches and exits."""
     return InstanceDetail(
-        instance=instance_view(instance, now, wall, usage),
+        instance=instance_view(instance, now, usage),
         spec=instance.worker,
         launches=tuple(instance.launches),
         exits=tuple(instance.exits),

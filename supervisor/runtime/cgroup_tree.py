@@ -83,6 +83,10 @@ class CgroupTree:
         """Whether no incarnation has its cgroup there, nor the keeper."""
         return self.directory is None or not os.path.isdir(self.directory) or not _children(self.directory)
 
+    def has_no_workers(self) -> bool:
+        """Whether no incarnation has its cgroup there."""
+        return self.directory is None or not set(_children(self.directory)) - {LEAF}
+
     def remove(self) -> None:
         """Once the keeper has left. A scope is its service manager's to remove."""
         if self.directory is None:

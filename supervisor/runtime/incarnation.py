@@ -200,7 +200,7 @@ class Incarnation:
                 os.close(fd)
             record = SetupRecord(plan, self.number, self.instance.services.facts)
             name = errno.errorcode.get(error.errno or 0, "")
-            self._on_phase(record.fail_call(Step("clone"), name, syscall, str(error)))
+            self._on_phase(record.fail_call(Step("clone"), name, syscall, error.strerror or str(error)))
             self._tell_failure(record, None)
             return None
 

@@ -20,6 +20,7 @@ from supervisor.telemetry.bus import EventBus
 from supervisor.wire import PROTOCOL
 
 REPLACE_DELAY_S = 1.0  # unless a launch is waiting for it
+MOURNING_S = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # after the death of a keeper: pauses between looks for what it leaves
 
 
 class Keepers:
@@ -117,6 +118,16 @@ class Keepers:
         self._bus.publish("keeper.drained", pid=link.pid)
         link.close()
         self._bury(record, tree, link.pid)
+
+    async def _mourn(self, record: Record | None, tree: cgroup_tree.CgroupTree, pid: int) -> None:
+        """Bury one that has died once its workers are gone. Where they live long, the next daemon does it."""
+        for pause_s in MOURNING_S:
+            await trio.sleep(pause_s)
+            if self._leaving:
+                return
+            if tree.has_no_workers():
+                self._bury(record, tree, pid)
+                return
 
     def _bury(self, record: Record | None, tree: cgroup_tree.CgroupTree, pid: int) -> None:
         """Remove what a keeper that has left leaves behind, unless workers live in its cgroups."""
@@ -242,8 +253,7 @@ class Keepers:
         if self._link is not None:
             self._link.close()
             self._trees.append(self.cgroups)  # workers may have outlived it
-            if self._record is not None and self.cgroups.is_empty():
-                self._record.remove()
+            self._nursery.start_soon(self._mourn, self._record, self.cgroups, self._link.pid)
         self._link, self._record = link, record
         self.cgroups = cgroup_tree.prepare(link.pid)
         if record is not None:

@@ -73,9 +73,10 @@ async def _launch(
         return record, None
     try:
         ours, theirs, plan = _channel_and_plan(order.plan)
-    except OSError as error:
+    except KernelError as error:
         close_all(join_fds)
-        _refuse(record, Refused(len(join_fds), time.monotonic_ns(), error.errno or 0, "", str(error)), order.on_phase)
+        words = error.errno or 0, error.syscall, error.strerror or ""
+        _refuse(record, Refused(len(join_fds), time.monotonic_ns(), *words), order.on_phase)
         return record, None
     try:
         fds = {"plan": [plan.fd], "channel": [theirs.fileno()], "stdio": list(order.stdio)}
@@ -118,11 +119,16 @@ async def _launch(
 
 
 def _channel_and_plan(plan: Plan) -> tuple[socket.socket, socket.socket, PlanFile]:
-    """Both ends of a channel, and the plan's file. OSError (EMFILE, ENOMEM): none is open then."""
-    with ExitStack() as opened:
-        ours, theirs = map(opened.enter_context, socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
-        file = PlanFile(plan)
-        opened.pop_all()
+    """Both ends of a channel, and the plan's file. KernelError (EMFILE, ENOMEM): none is open then."""
+    syscall = "socketpair"
+    try:
+        with ExitStack() as opened:
+            ours, theirs = map(opened.enter_context, socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+            syscall = "memfd_create"
+            file = PlanFile(plan)
+            opened.pop_all()
+    except OSError as error:
+        raise KernelError(error.errno or 0, syscall) from None
     return ours, theirs, file
 
 

@@ -49,8 +49,10 @@ class Slots:
         self.enqueue(borrower)
         try:
             given = self._queue.get(borrower)
-            if given is not None:  # else it is its turn already: no round of the event loop later
+            if given is not None:
                 await given.wait()
+            else:  # it is its turn already: no round of the event loop later
+                await trio.lowlevel.checkpoint_if_cancelled()
         except trio.Cancelled:
             self._queue.pop(borrower, None)
             if borrower in self._borrowers:

@@ -79,8 +79,8 @@ TABLE: dict[str, dict[str, Row]] = {
         ),
         "EINVAL": ("The kernel does not know one of the namespaces.", "ls /proc/self/ns"),
         "ENOMEM": (
-            "The pid namespace that nsvisor itself runs in has lost its init.",
-            None,
+            "The kernel has no memory left, or the pid namespace that nsvisor itself runs in has lost its init.",
+            "free -h",
         ),
         "EBUSY": ("The cgroup has controllers enabled for its children, so it takes no process itself.", None),
     },
@@ -212,7 +212,10 @@ TABLE: dict[str, dict[str, Row]] = {
         "ENOENT": ("The host's static init is gone since the configuration was read.", remedies.INSTALL_CATATONIT),
     },
     "init.fork": {
-        "ENOMEM": ("The pid namespace is dying: its first process was killed.", remedies.READ_KERNEL_LOG),
+        "ENOMEM": (
+            "The kernel has no memory left, or the pid namespace is dying: its first process was killed.",
+            remedies.READ_KERNEL_LOG,
+        ),
         "EAGAIN": (
             "The limit of processes is reached: pids.max of the cgroup, or RLIMIT_NPROC.",
             remedies.RAISE_PROCESSES,

@@ -38,6 +38,7 @@ class FakeInstance:
         self.status = Status(since=time.monotonic())
         self.pid: int | None = None
         self.started_at: float | None = None
+        self.uptime_s: float | None = None
         self.launches: list[LaunchRecord] = []
         self.exits: list[ExitRecord] = []
         self.log_path: str | None = None
@@ -65,7 +66,7 @@ class FakeFleet:
         for name in ("web-0", "web-1"):
             one = self.instances[name]
             one.status = Status(state=State.READY, since=time.monotonic(), incarnation=3, wanted=True, restarts=2)
-            one.started_at = time.time() - 60
+            one.started_at, one.uptime_s = time.time() - 60, 60.0
         failed = PhaseRecord(
             "mount.bind", "/srv -> /srv", "failed", 1200, 300, "ENOENT", "open_tree", hint="No such path."
         )

@@ -23,10 +23,11 @@ def belongings(daemon: Daemon, cgroup: Path | None = None) -> Belongings:
         "state files": _files(daemon.program.state),
         "network devices": sorted(devices(daemon.pid)),
     }
+    of_keepers = {_file_id(path) for path in daemon.program.state.glob("**/keepers/keeper-*")}
     for name, pid in (("daemon", daemon.pid), ("keeper", keeper)):
         found[f"descriptors of the {name}"] = sorted(_descriptors(pid))
         found[f"mounts of the {name}"] = Path(f"/proc/{pid}/mountinfo").read_text().splitlines()
-        found[f"locks of the {name}"] = sorted(_locks(pid))
+        found[f"locks of the {name}"] = sorted(_locks(pid, of_keepers))
     return found
 
 
@@ -69,14 +70,26 @@ def _descriptors(pid: int) -> Iterator[str]:
             continue
         path = paths.get(inode, "")
         if not path.endswith("/control.sock"):
-            yield path or kind
+            yield _without_number(path or kind)
 
 
-def _locks(pid: int) -> Iterator[str]:
+def _locks(pid: int, of_keepers: set[str]) -> Iterator[str]:
+    """But for those of the keepers' records, which their daemon has taken for them."""
     for line in Path("/proc/locks").read_text().splitlines():
         _, kind, _, access, owner, file, *_ = line.replace("-> ", "").split()
-        if owner == str(pid):
+        if owner == str(pid) and file not in of_keepers:
             yield f"{kind} {access} {file}"
+
+
+def _file_id(path: Path) -> str:
+    """As in /proc/locks."""
+    status = path.stat()
+    return f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+
+
+def _without_number(path: str) -> str:
+    """A keeper that is replaced leaves its number to nobody."""
+    return re.sub(r"(?:/proc/self/fd/\d+|.*/keepers)/keeper-\d+", "keepers/keeper-N", path)
 
 
 def _directories(top: Path) -> Iterator[str]:
@@ -86,4 +99,5 @@ def _directories(top: Path) -> Iterator[str]:
 
 
 def _files(top: Path) -> list[str]:
-    return sorted(str(path.relative_to(top)) for path in top.rglob("*"))
+    names = (str(path.relative_to(top)) for path in top.rglob("*"))
+    return sorted(re.sub(r"/keeper-\d+", "/keeper-N", name) for name in names)

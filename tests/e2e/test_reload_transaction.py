@@ -62,7 +62,7 @@ def test_what_cannot_be_launched_is_refused_before_anything_is_touched(nsvisor: 
 DEAF = """
 [worker.deaf]
 command = ["sh", "-c", "trap '' TERM; echo up; while :; do sleep 0.1; done"]
-stop = { grace = "1s" }
+stop = { grace = "4s" }
 """
 
 

@@ -33,6 +33,14 @@ def descriptors() -> set[int]:
     return {int(name) for name in os.listdir("/proc/self/fd") if os.path.lexists(f"/proc/self/fd/{name}")}
 
 
+WATCH = "anon_inode:inotify"
+
+
+def kept_open(before: set[int]) -> list[str]:
+    """What is open now and was not, but for the watch on the keeper's socket: one is given up as another begins."""
+    return [link for link in links(descriptors() - before) if link != WATCH]
+
+
 def links(fds: set[int]) -> list[str]:
     """What they are."""
     return sorted(os.readlink(f"/proc/self/fd/{fd}") for fd in fds)
@@ -156,6 +164,7 @@ async def fleet(directory: Path, text: str, *, begin: bool = True) -> AsyncItera
         running = Running(directory, text, nursery)
         running.read()  # before there is a keeper
         await running.open()
+        await until(lambda: WATCH in links(descriptors() - before), "the watch on the keeper's socket")
         if begin:
             await running.begin()
         try:

@@ -7,7 +7,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from tests.runtime.fleets import IDLE, descriptors, fleet, links, until
+from tests.runtime.fleets import IDLE, descriptors, fleet, kept_open, links, until
 
 
 async def test_a_hundred_starts_and_stops_leak_nothing(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ async def test_killed_before_the_child_is_known(tmp_path: Path) -> None:
         os.kill(running.keepers.pid, signal.SIGCONT)
         await running.wait_state("a", "stopped")
         assert running["a"].exits[-1].requested_by == "operator"
-        await until(lambda: descriptors() == before, "all to be closed")
+        await until(lambda: not kept_open(before), "all to be closed")
 
 
 async def test_pipes_run_out(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ async def test_stderr_of_an_earlier_incarnation_does_not_explain_a_later_failure
     text = "[worker.a]\ncommand = ['sh', '-c', 'echo it hurts >&2; exec sleep 1000']\n"
     async with fleet(tmp_path, text) as running:
         await until(lambda: running["a"].output.read_bytes, "its words")
-        running.text = text + "user = 'nobody'\nrestart = { policy = 'never' }\n"
+        running.text = text + "working_dir = '/nowhere'\nrestart = { policy = 'never' }\n"
         await running.fleet.reload()
         await running.wait_state("a", "failed")
         assert [one.stderr_tail for one in running["a"].exits] == [("it hurts",), ()]

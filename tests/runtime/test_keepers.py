@@ -134,7 +134,7 @@ async def test_too_few_descriptors_to_take_over_end_nobody(tmp_path: Path) -> No
 
 async def test_a_socket_that_cannot_be_used(tmp_path: Path) -> None:
     async with trio.open_nursery() as nursery:
-        with pytest.raises(KeeperGoneError, match=r"cannot connect to .*path too long"):
+        with pytest.raises(KeeperGoneError, match="path too long"):
             await some(tmp_path / ("x" * 100)).open(nursery)
         stream = socket.socket(socket.AF_UNIX)
         with stream:

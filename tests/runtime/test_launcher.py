@@ -21,7 +21,7 @@ from supervisor.sandbox.plan import compile_plan
 from supervisor.spec.records import PhaseRecord
 from tests.accounts import Account
 from tests.nsinit.people import acting_as
-from tests.runtime.fleets import IDLE, Running, descriptors, fleet, links, until
+from tests.runtime.fleets import IDLE, Running, descriptors, fleet, kept_open, until
 
 
 @contextmanager
@@ -107,7 +107,7 @@ async def test_refused(tmp_path: Path) -> None:
             assert number in (record.failure.errno, "")
             if child is not None:
                 await end(child)
-            assert links(descriptors() - before) == []
+            assert kept_open(before) == []
 
 
 @pytest.mark.parametrize("left", range(8))
@@ -126,7 +126,7 @@ async def test_descriptors_run_out(tmp_path: Path, left: int) -> None:
             assert child is not None
             assert record.failure is None
             await end(child)
-        assert links(descriptors() - before) == []
+        assert kept_open(before) == []
 
 
 async def test_a_message_that_the_keeper_cannot_make_sense_of(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ async def test_the_keeper_dies_during_a_launch(tmp_path: Path) -> None:
                 nursery.start_soon(expect_death, number)
             await wait_all_tasks_blocked()
             os.kill(keeper.pid, signal.SIGKILL)
-        assert links(descriptors() - before) == []
+        assert kept_open(before) == []
         await until(lambda: running.keepers.pid != keeper.pid, "another keeper")
 
 
@@ -178,7 +178,7 @@ async def test_cancelled(tmp_path: Path) -> None:
         with trio.fail_after(5):
             await keeper.exit_status("a#100")  # its channel was closed
         await keeper.acknowledge("a#100")
-        assert links(descriptors() - before) == []
+        assert kept_open(before) == []
 
 
 async def test_the_set_up_time_out_names_the_phase(tmp_path: Path) -> None:

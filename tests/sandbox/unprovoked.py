@@ -23,6 +23,7 @@ ELSEWHERE = {
     ],
     "tests/e2e/test_id_slices.py": ["mount.bind EINVAL mount.idmap", "rootfs.prepare EINVAL mount.idmap"],
     "tests/nsinit/test_groups.py": ["id.user ENOENT getgrnam"],
+    "tests/e2e/test_standby.py": ["standby.wait SIGKILL"],
 }
 BECAUSE = {
     "it takes a kernel or a machine that lacks something": [

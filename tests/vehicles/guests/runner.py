@@ -20,7 +20,7 @@ from pathlib import Path
 
 # Which modules are run where. A comma: one after the other; a plus: at the same time; a slash: in the next boot.
 NSPAWN = "user_service+root_service/second_boot"
-UML = "limits"
+UML = "limits,clock"
 BOOTS = Path("/var/lib/guest-boots")
 
 
