@@ -74,7 +74,7 @@ def test_who_asked_and_left_does_not_break_it_off(nsvisor: Program) -> None:
         nsvisor.write("nsvisor.toml", TWO)
         asking = nsvisor.popen("reload")
         daemon.wait_state("deaf", "stopping")
-        asking.send_signal(signal.SIGINT)
+        asking.terminate()
         assert asking.wait(20) != 0
         daemon.wait_record("daemon.reloaded")
         assert sorted(daemon.instances()) == ["first", "second"]
