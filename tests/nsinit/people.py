@@ -2,10 +2,13 @@
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 from supervisor.host.facts import gather
 from supervisor.kernel.process import PR_SET_DUMPABLE, prctl
@@ -71,3 +74,18 @@ def acting_as(account: Account) -> Iterator[None]:
 def environ_of(extra: Mapping[str, str]) -> dict[str, str]:
     """What the daemon passes on to its keeper, and more."""
     return {"PATH": ENVIRON["PATH"], **extra}
+
+
+def wait_for_room(who: Who) -> None:
+    """The kernel takes its time to forget keyrings; an ordinary user may have 200."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for line in Path("/proc/key-users").read_text().splitlines():
+            uid, *_, keys, _bytes = line.replace(":", "").split()
+            used, most = map(int, keys.split("/"))
+            if int(uid) == who.account.uid and most - used < 10:
+                os.sched_yield()
+                break
+        else:
+            return
+    pytest.fail("others hold the keyrings that this user may have")

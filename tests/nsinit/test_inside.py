@@ -5,14 +5,12 @@ import os
 import platform
 import shutil
 import signal
-import time
-from pathlib import Path
 
 import pytest
 
 from supervisor.spec.model import Limits, Namespaces, Security
 from tests.nsinit.keepers import Keeper, running_keeper
-from tests.nsinit.people import Who
+from tests.nsinit.people import Who, wait_for_room
 from tests.nsinit.probes import census, python
 from tests.nsinit.sandboxes import launched, output_of, run, worker
 
@@ -115,21 +113,6 @@ def test_session_keyrings_of_their_own(who: Who) -> None:
         one, other = (census(keeper, security=Security(seccomp="off")) for _ in range(2))
         assert len({one["keyring"], other["keyring"], ours}) == 3
         assert one["keyring"] > 0
-
-
-def wait_for_room(who: Who) -> None:
-    """The kernel takes its time to forget keyrings; an ordinary user may have 200."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        for line in Path("/proc/key-users").read_text().splitlines():
-            uid, *_, keys, _bytes = line.replace(":", "").split()
-            used, most = map(int, keys.split("/"))
-            if int(uid) == who.account.uid and most - used < 10:
-                os.sched_yield()
-                break
-        else:
-            return
-    pytest.fail("others hold the keyrings that this user may have")
 
 
 def test_it_dies_with_its_parent(keeper: Keeper) -> None:

@@ -9,7 +9,6 @@ import pytest
 from msgspec.structs import replace
 
 from supervisor.kernel import pidfd_info
-from supervisor.kernel.process import PR_SET_CHILD_SUBREAPER, prctl
 from supervisor.sandbox.plan import Plan, compile_plan
 from supervisor.spec.model import Limits
 from tests.nsinit.keepers import Keeper, close_all, has_ended, running_keeper, wait_readable
@@ -18,14 +17,6 @@ from tests.nsinit.sandboxes import Sandbox, launched, worker
 
 READS = "trap 'exit 3' USR1; echo up; while :; do sleep 0.02; done"
 IGNORES_TERM = "trap '' TERM; echo up; while :; do sleep 60; done"
-
-
-@pytest.fixture(autouse=True)
-def _reaper() -> Iterator[None]:
-    """Orphans come to us, as they do to a service manager."""
-    prctl(PR_SET_CHILD_SUBREAPER, 1)
-    yield
-    prctl(PR_SET_CHILD_SUBREAPER, 0)
 
 
 def released(who: Who, command: str, *, own_process: bool) -> Plan:

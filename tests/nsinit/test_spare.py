@@ -15,7 +15,7 @@ from supervisor.spec.model import Namespaces, Network, Security, Worker
 from supervisor.wire import decode_plan, encode_plan
 from tests.nsinit.keepers import Keeper, children, wait_readable
 from tests.nsinit.listeners import Listening, listening_keeper
-from tests.nsinit.people import Who
+from tests.nsinit.people import Who, wait_for_room
 from tests.nsinit.probes import census
 from tests.nsinit.roots import Folder
 from tests.nsinit.sandboxes import launched, output_of, run, worker
@@ -55,7 +55,8 @@ def test_the_next_launch_takes_it(daemon: Keeper) -> None:
             assert sandbox.wait()[0] == 0
 
 
-def test_what_it_becomes_is_like_any_other(daemon: Keeper) -> None:
+def test_what_it_becomes_is_like_any_other(daemon: Keeper, who: Who) -> None:
+    wait_for_room(who)
     spare_of(daemon)
     ahead, fresh = (census(daemon, security=Security(seccomp="off")) for _ in range(2))
     for part in ("environ", "ids", "limits", "death_signal", "terminal"):
