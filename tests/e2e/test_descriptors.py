@@ -54,7 +54,7 @@ def test_too_large_a_fleet_is_refused_at_load(nsvisor: Program) -> None:
         assert len(daemon.instances()) == 15
 
 
-SPARE = 3  # descriptors in the keeper of a process cloned ahead
+SPARE = 4  # descriptors in the keeper of a process cloned ahead, and of the mounts watched for its sake
 COMMAND = 'command = ["sh", "-c", "echo up; exec sleep 45002"]'
 KINDS = {
     "plain": "",
