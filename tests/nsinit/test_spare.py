@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -38,8 +39,9 @@ def spare_of(daemon: Keeper) -> int:
     """Its pid, as soon as there is one."""
     while True:
         for pid in children(daemon.pid):
-            if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"nsinit: spare"):
-                return pid
+            with suppress(FileNotFoundError, ProcessLookupError):  # a workload that has just ended
+                if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"nsinit: spare"):
+                    return pid
         os.sched_yield()
 
 
