@@ -2,7 +2,7 @@
 
 Only what is ours: others may test on this machine at the same time. Our processes are those below us (we adopt their
 orphans); our cgroups are those that hold such; mounts in a temporary folder that another run made are not ours. It is
-looked before and after every test, which takes a millisecond each.
+looked before and after every test, which takes some milliseconds.
 """
 
 import ctypes
